@@ -1,0 +1,101 @@
+"""Real servers for the tests: each run has its own PostgreSQL and RabbitMQ on free ports, gone afterwards."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from deploy.stack import postgres
+from deploy.stack.postgres import Cluster
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "hie_template"
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """A directory of this run that PostgreSQL's account can enter (pytest's own cannot be)."""
+    directory = Path(tempfile.mkdtemp(prefix="hie-test-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(servers_dir: Path) -> Iterator[Cluster]:
+    """A private PostgreSQL cluster with an empty, migrated template database."""
+    running = postgres.throwaway(servers_dir)
+    postgres.ensure_database(running, TEMPLATE, postgres.ACCOUNT)
+    env = os.environ | {"HIE_DATABASE_URL": _for_sqlalchemy(running.url(TEMPLATE))}
+    done = subprocess.run(
+        [sys.executable, "-m", "hie", "migrate"],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"hie migrate: {done.stderr[-3000:]}")
+    yield running
+    postgres.stop(running)
+
+
+def _for_sqlalchemy(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@contextlib.contextmanager
+def _clone(cluster: Cluster) -> Iterator[str]:
+    """Copy the template for one user, and drop the copy afterwards."""
+    name = f"hie_{secrets.token_hex(6)}"
+    with psycopg.connect(cluster.url(), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+    yield _for_sqlalchemy(cluster.url(name))
+    with psycopg.connect(cluster.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def database_url(cluster: Cluster) -> Iterator[str]:
+    """An empty, migrated database shared by the run; who commits uses `fresh_database_url`."""
+    with _clone(cluster) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database_url(cluster: Cluster) -> Iterator[str]:
+    """An empty, migrated database of one test alone."""
+    with _clone(cluster) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """An engine on the shared database."""
+    made = sa.create_engine(database_url, hide_parameters=True)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def session(engine: sa.Engine) -> Iterator[Session]:
+    """A session whose work, commits included, is rolled back when the test ends."""
+    with engine.connect() as connection:
+        outer = connection.begin()
+        with Session(bind=connection, join_transaction_mode="create_savepoint") as inner:
+            yield inner
+        outer.rollback()
