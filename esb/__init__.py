@@ -1,0 +1,1 @@
+"""The contract between hospitals and hub: envelope, seal, topology, exactly-once tables, the FHIR model."""

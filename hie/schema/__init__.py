@@ -1,0 +1,35 @@
+"""All tables of the hub, by subject, and their one migration history."""
+
+from hie.schema.base import Base
+from hie.schema.directory import ROLES, AccessToken, AppClient, AppUser, Facility
+from hie.schema.exchange import attempt, inbox, outbox, set_aside
+from hie.schema.mpi import Identity, IdentityKey, NotSame, Person, PersonLink, ReviewItem
+from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey, SearchDate
+from hie.schema.security import AuditEventRow, AuditSeal, Relation
+
+__all__ = [
+    "NO_COMPARTMENT",
+    "ROLES",
+    "AccessToken",
+    "AppClient",
+    "AppUser",
+    "AuditEventRow",
+    "AuditSeal",
+    "Base",
+    "Facility",
+    "Identity",
+    "IdentityKey",
+    "NotSame",
+    "Person",
+    "PersonLink",
+    "Relation",
+    "Resource",
+    "ResourceHistory",
+    "ResourceKey",
+    "ReviewItem",
+    "SearchDate",
+    "attempt",
+    "inbox",
+    "outbox",
+    "set_aside",
+]

@@ -1,0 +1,97 @@
+"""Tables of the FHIR repository: who owns an id, the present text of each resource, its past, its index.
+
+Keys begin with the compartment (the source Patient's id, or '' for what belongs to no patient) so that a
+distributed PostgreSQL can shard by it; `resource_key` maps (type, id) to the compartment.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, DateTime, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from hie.schema.base import Base
+
+NO_COMPARTMENT = ""
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id: the watermark that misses no late commit."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name in SQL."""
+        return "xid8"
+
+
+class ResourceKey(Base):
+    """The owner of a (type, id) for ever: which compartment it lives in, which facility wrote it first."""
+
+    __tablename__ = "resource_key"
+
+    type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    compartment: Mapped[str] = mapped_column(Text(collation="C"))
+    facility: Mapped[str | None] = mapped_column(Text)
+
+
+class Resource(Base):
+    """The present version of a resource; `content` is the text as it is returned, with meta."""
+
+    __tablename__ = "resource"
+    __table_args__ = (
+        Index("ix_resource_tokens", "tokens", postgresql_using="gin"),
+        Index("ix_resource_type_updated", "type", "updated_at", "id"),
+    )
+
+    compartment: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    version: Mapped[int]
+    facility: Mapped[str | None] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    source_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    epoch: Mapped[int]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    deleted: Mapped[bool]
+    tokens: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    content: Mapped[str] = mapped_column(Text)
+
+
+class ResourceHistory(Base):
+    """A version that is no longer present, or that arrived after a newer one (superseded)."""
+
+    __tablename__ = "resource_history"
+
+    type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    compartment: Mapped[str] = mapped_column(Text(collation="C"))
+    facility: Mapped[str | None] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    source_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    epoch: Mapped[int]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    deleted: Mapped[bool]
+    superseded: Mapped[bool] = mapped_column(server_default=text("false"))
+    content: Mapped[str] = mapped_column(Text)
+
+
+class SearchDate(Base):
+    """A date or period of a resource under a search parameter, as the instants it begins and ends at."""
+
+    __tablename__ = "search_date"
+    __table_args__ = (Index("ix_search_date_range", "type", "param", "low", "id"),)
+
+    compartment: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    param: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    low: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    high: Mapped[datetime] = mapped_column(DateTime(timezone=True))
