@@ -1,7 +1,7 @@
 """All tables of the hub, by subject, and their one migration history."""
 
 from hie.schema.base import Base
-from hie.schema.directory import ROLES, AccessToken, AppClient, AppUser, Facility
+from hie.schema.directory import ROLES, AccessToken, AppClient, AppUser, Facility, PortalSession
 from hie.schema.exchange import attempt, inbox, outbox, set_aside
 from hie.schema.mpi import Identity, IdentityKey, NotSame, Person, PersonLink, ReviewItem
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey, SearchDate
@@ -22,6 +22,7 @@ __all__ = [
     "NotSame",
     "Person",
     "PersonLink",
+    "PortalSession",
     "Relation",
     "Resource",
     "ResourceHistory",

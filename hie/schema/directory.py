@@ -64,3 +64,14 @@ class AccessToken(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("app_client.id", ondelete="CASCADE"))
     scope: Mapped[str] = mapped_column(Text)
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class PortalSession(Base):
+    """A signed-in user's session by the SHA-256 of its cookie; signing out deletes it."""
+
+    __tablename__ = "portal_session"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    username: Mapped[str] = mapped_column(ForeignKey("app_user.username", ondelete="CASCADE"))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -327,6 +327,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_access_token_expires_at"), "access_token", ["expires_at"], unique=False)
     op.create_table(
+        "portal_session",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("username", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["username"],
+            ["app_user.username"],
+            name=op.f("fk_portal_session_username"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_portal_session")),
+    )
+    op.create_index(op.f("ix_portal_session_expires_at"), "portal_session", ["expires_at"], unique=False)
+    op.create_table(
         "identity_key",
         sa.Column("key", sa.BigInteger(), nullable=False),
         sa.Column("identity", sa.Text(collation="C"), nullable=False),
@@ -341,6 +355,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_identity_key_identity"), table_name="identity_key")
     op.drop_table("identity_key")
+    op.drop_index(op.f("ix_portal_session_expires_at"), table_name="portal_session")
+    op.drop_table("portal_session")
     op.drop_index(op.f("ix_access_token_expires_at"), table_name="access_token")
     op.drop_table("access_token")
     op.drop_index("uq_relation_cause", table_name="relation", postgresql_where=sa.text("cause IS NOT NULL"))
