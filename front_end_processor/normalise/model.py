@@ -1,0 +1,26 @@
+"""What normalising gives: one captured message as one transaction Bundle, with what the road needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """One message, normalised.
+
+    kind: what it was, e.g. `ADT^A01`. sender, control_id: whom and by which number it was sent (MSH-3, MSH-10).
+    source_at: the instant the source system gave it (aware). patient_key: the hospital's own patient number,
+    which chooses the partition. bundle: the transaction Bundle, UTF-8 JSON. charset: what it was read in.
+    warnings: what was left out or could not be mapped, by field and code, without a patient's data.
+    """
+
+    kind: str
+    sender: str
+    control_id: str
+    source_at: datetime
+    patient_key: str
+    bundle: bytes
+    charset: str
+    warnings: tuple[str, ...] = ()
