@@ -1,4 +1,4 @@
-"""Publishes with confirms: one thread owns a pika SelectConnection; a bounded window is unconfirmed at a time.
+"""Publishes with confirms: one thread owns a pika SelectConnection with a bounded window of unconfirmed ones.
 
 RabbitMQ confirms, https://www.rabbitmq.com/docs/confirms. A message counts as sent only when the broker has
 confirmed it and did not return it as unroutable.
@@ -193,7 +193,9 @@ class Publisher:
         self._pump()
 
     def _pump(self) -> None:
-        while self._pending and len(self._unconfirmed) < WINDOW_COUNT and self._unconfirmed_bytes < WINDOW_BYTES:
+        while (
+            self._pending and len(self._unconfirmed) < WINDOW_COUNT and self._unconfirmed_bytes < WINDOW_BYTES
+        ):
             batch = self._pending[0]
             index = batch.next_index
             batch.next_index += 1

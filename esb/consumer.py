@@ -1,0 +1,199 @@
+"""Consumes queues in order and in batches; the handler's exception decides the fate.
+
+Tried on RabbitMQ 3.10 (docs/decisions/0003-bus.md): a nack with requeue and a cancel with unacknowledged
+messages both lose order. So a batch that cannot be handled now stays here and is tried again, and stopping
+means: finish, acknowledge, close the channel.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+import structlog
+from pika.exceptions import AMQPError
+
+from esb.errors import NotNow
+from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, parameters
+
+log = structlog.get_logger(__name__)
+
+PREFETCH = 500
+IDLE_S = 0.5
+TAKE_OVER_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as the broker delivered it."""
+
+    tag: int
+    redelivered: bool
+    route: str
+    body: bytes
+    properties: Any
+
+
+# Handles a batch of one queue, all of it or raises; returns the tags that are dead-lettered.
+Handle = Callable[[str, Sequence[Delivery]], set[int]]
+
+
+@dataclass(slots=True)
+class _Queue:
+    name: str
+    own: bool
+    channel: Any = None
+    buffer: deque[Delivery] = field(default_factory=deque)
+    paused_until: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+    is_careful: bool = False
+    quiet_since: float | None = None
+
+
+class Consumer:
+    """Runs a handler over queues on one connection: its own always, others while nobody consumes them."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        own: Sequence[str],
+        handle: Handle,
+        stand_in_for: Sequence[str] = (),
+        max_batch: int = 200,
+        ca_file: str | None = None,
+    ) -> None:
+        self._parameters = parameters(url, name=name, ca_file=ca_file)
+        self._handle = handle
+        self._max_batch = max_batch
+        self._queues = [_Queue(q, True) for q in own] + [_Queue(q, False) for q in stand_in_for]
+        self._connection: Any = None
+        self._last_look = 0.0
+
+    def run(self, stopping: threading.Event) -> None:
+        """Consume until `stopping` is set; reconnects by itself."""
+        pause_s = FIRST_PAUSE_S
+        while not stopping.is_set():
+            try:
+                self._connection = pika.BlockingConnection(self._parameters)
+                pause_s = FIRST_PAUSE_S
+                self._consume(stopping)
+            except (AMQPError, OSError) as error:
+                if not stopping.is_set():
+                    log.warning("consumer.away", reason=type(error).__name__)
+                    stopping.wait(pause_s)
+                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        """What was not acknowledged is delivered again; forget it here."""
+        for queue in self._queues:
+            queue.channel = None
+            queue.buffer.clear()
+            queue.quiet_since = None
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+    def _consume(self, stopping: threading.Event) -> None:
+        for queue in self._queues:
+            if queue.own:
+                self._open(queue)
+        log.info("consumer.connected", queues=[q.name for q in self._queues if q.own])
+        while not stopping.is_set():
+            self._connection.process_data_events(time_limit=self._patience())
+            self._gather()
+            for queue in self._queues:
+                if queue.buffer and time.monotonic() >= queue.paused_until:
+                    self._settle(queue)
+            self._look_after_others()
+        for queue in self._queues:
+            self._close(queue)
+
+    def _patience(self) -> float:
+        if any(q.buffer and q.paused_until <= time.monotonic() for q in self._queues):
+            return 0
+        return IDLE_S
+
+    def _gather(self) -> None:
+        """Take in what has already arrived, so that a batch is as large as the load makes it."""
+        before = -1
+        while before < (now := sum(len(q.buffer) for q in self._queues)) < self._max_batch:
+            before = now
+            self._connection.process_data_events(time_limit=0)
+
+    def _open(self, queue: _Queue) -> None:
+        queue.channel = self._connection.channel()
+        queue.channel.basic_qos(prefetch_count=PREFETCH)
+
+        def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            if method.redelivered:
+                queue.is_careful = True
+            queue.buffer.append(
+                Delivery(method.delivery_tag, method.redelivered, method.routing_key, body, properties)
+            )
+
+        queue.channel.basic_consume(queue.name, on_message)
+
+    def _close(self, queue: _Queue) -> None:
+        if queue.channel is not None and queue.channel.is_open:
+            queue.channel.close()
+        queue.channel = None
+        queue.buffer.clear()
+
+    def _settle(self, queue: _Queue) -> None:
+        """Handle one batch and acknowledge it; keep it here if it cannot be handled now."""
+        size = 1 if queue.is_careful else self._max_batch
+        batch = [queue.buffer[i] for i in range(min(size, len(queue.buffer)))]
+        try:
+            dead = self._handle(queue.name, batch)
+        except NotNow as error:
+            queue.paused_until = time.monotonic() + queue.pause_s
+            queue.pause_s = min(queue.pause_s * 2, LONGEST_PAUSE_S)
+            log.warning("consumer.paused", queue=queue.name, reason=error.text)
+            return
+        for tag in sorted(dead):
+            queue.channel.basic_reject(tag, requeue=False)
+        alive = [d.tag for d in batch if d.tag not in dead]
+        if alive:
+            queue.channel.basic_ack(alive[-1], multiple=True)
+        for _ in batch:
+            queue.buffer.popleft()
+        queue.pause_s = FIRST_PAUSE_S
+        queue.is_careful = any(d.redelivered for d in queue.buffer)
+
+    def _look_after_others(self) -> None:
+        """Take over a queue that nobody consumes, and hand it back when its owner returns."""
+        if time.monotonic() - self._last_look < 1:
+            return
+        self._last_look = time.monotonic()
+        for queue in self._queues:
+            if queue.own:
+                continue
+            if queue.channel is None:
+                self._maybe_take_over(queue)
+            elif not queue.buffer and self._consumers(queue.name) > 1:
+                log.info("consumer.handed_back", queue=queue.name)
+                self._close(queue)
+
+    def _maybe_take_over(self, queue: _Queue) -> None:
+        if self._consumers(queue.name) > 0:
+            queue.quiet_since = None
+        elif queue.quiet_since is None:
+            queue.quiet_since = time.monotonic()
+        elif time.monotonic() - queue.quiet_since > TAKE_OVER_AFTER_S:
+            log.warning("consumer.took_over", queue=queue.name)
+            self._open(queue)
+
+    def _consumers(self, name: str) -> int:
+        channel = self._connection.channel()
+        try:
+            return int(channel.queue_declare(name, passive=True).method.consumer_count)
+        finally:
+            channel.close()

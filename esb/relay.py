@@ -1,0 +1,178 @@
+"""Moves the outbox to the broker: due rows, by route, in sealed envelopes, published with confirms."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import OperationalError
+
+from esb.envelope import CONTENT_TYPE, TYPE, VERSION, Entry, pack
+from esb.outbox import due, entry_of, mark_confirmed
+from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, Message, Publisher
+from esb.seal import Keys, PublicKeys, seal
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Transact = Callable[[Callable[[Connection], T]], T]
+
+MAX_ROWS = 500
+MAX_ENVELOPE_ROWS = 50
+MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who seals: its name (a facility's code or `hub`), its keys, the receiver's keys, the suite."""
+
+    name: str
+    own: Keys
+    receiver: Callable[[str], PublicKeys]
+    suite: str = "intl"
+
+
+def claims_of(sender: str, route: str, message_id: str) -> dict[str, Any]:
+    """Return what an envelope's signature vouches for beside its body."""
+    return {"iss": sender, "route": route, "jti": message_id}
+
+
+def envelope(sender: Sender, exchange: str, route: str, entries: Sequence[Entry], now: datetime) -> Message:
+    """Return the sealed AMQP message that carries the entries."""
+    message_id = str(uuid.uuid4())
+    body, signature = seal(
+        pack(entries),
+        claims_of(sender.name, route, message_id),
+        own=sender.own,
+        to=sender.receiver(route),
+        suite=sender.suite,
+    )
+    properties = {
+        "message_id": message_id,
+        "type": TYPE,
+        "content_type": CONTENT_TYPE,
+        "app_id": sender.name,
+        "timestamp": int(now.timestamp()),
+        "headers": {
+            "version": VERSION,
+            "signature": signature,
+            "facility": sender.name,
+            "epoch": entries[-1].epoch,
+            "first_seq": entries[0].seq,
+            "last_seq": entries[-1].seq,
+            "source_at": entries[0].source_at.astimezone(UTC).isoformat(),
+            "entries": len(entries),
+        },
+    }
+    return Message(exchange, route, body, properties)
+
+
+def group(rows: Sequence[Any]) -> list[list[Any]]:
+    """Return the rows in groups that share an envelope: one route, bounded in rows and bytes, in order."""
+    groups: list[list[Any]] = []
+    open_by_route: dict[tuple[str, str], tuple[list[Any], int]] = {}
+    for row in rows:
+        key = (row.exchange, row.route)
+        members, size = open_by_route.get(key, ([], 0))
+        if not members or len(members) >= MAX_ENVELOPE_ROWS or size + len(row.payload) > MAX_ENVELOPE_BYTES:
+            members, size = [], 0
+            groups.append(members)
+        members.append(row)
+        open_by_route[key] = (members, size + len(row.payload))
+    return groups
+
+
+def relay_once(  # one step of the loop, as a function that a test can drive
+    transact: Transact[Any],
+    outbox: Table,
+    publisher: Publisher,
+    sender: Sender,
+    *,
+    now: datetime,
+    resend_after: timedelta,
+    settle_on_confirm: bool,
+) -> tuple[int, int]:
+    """Send what is due; return (rows found, rows confirmed)."""
+    rows = transact(
+        lambda connection: due(connection, outbox, now=now, resend_after=resend_after, limit=MAX_ROWS)
+    )
+    groups = group(rows)
+    messages = [envelope(sender, g[0].exchange, g[0].route, [entry_of(r) for r in g], now) for g in groups]
+    confirmed = publisher.send(messages)
+    seqs = [row.seq for members, is_sent in zip(groups, confirmed, strict=True) if is_sent for row in members]
+    if seqs:
+        transact(
+            lambda connection: mark_confirmed(connection, outbox, seqs, now=now, settle=settle_on_confirm)
+        )
+    return len(rows), len(seqs)
+
+
+class Relay:
+    """The loop around `relay_once`: wakes when something was written, waits when the broker is away."""
+
+    def __init__(
+        self,
+        transact: Transact[Any],
+        outbox: Table,
+        publisher: Publisher,
+        sender: Sender,
+        *,
+        resend_after: timedelta,
+        settle_on_confirm: bool,
+        poll_s: float = 0.5,
+    ) -> None:
+        self._step = lambda: relay_once(
+            transact,
+            outbox,
+            publisher,
+            sender,
+            now=datetime.now(UTC),
+            resend_after=resend_after,
+            settle_on_confirm=settle_on_confirm,
+        )
+        self._publisher = publisher
+        self._poll_s = poll_s
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"relay {sender.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to relay on a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something was written to the outbox."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the step under way and end."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            self._wake.wait(self._poll_s)
+            self._wake.clear()
+            if not self._publisher.wait_connected(self._poll_s):
+                continue
+            try:
+                found, confirmed = self._step()
+            except OperationalError:
+                log.warning("relay.database_away")
+                found, confirmed = 1, 0
+            if found and confirmed < found:
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                self._wake.set()
+            else:
+                pause_s = FIRST_PAUSE_S
+                if found:
+                    self._wake.set()
