@@ -1,0 +1,107 @@
+"""Reads and writes JSON with every number as it was written (FHIR R4 json.html#primitive, decimal precision).
+
+A decimal becomes a `Decimal`, which keeps 128.50 apart from 128.5, can be compared and searched, and is
+accepted by the validator: one parse serves all. An integer of up to 18 digits becomes an `int`.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import orjson
+
+from esb.errors import Malformed
+
+MAX_NUMBER_LENGTH = 100
+MAX_EXPONENT = 400
+MAX_NESTING = 254  # what orjson writes
+
+
+def loads(raw: bytes | str) -> dict[str, Any]:
+    """Return the JSON object of a text, decimals as `Decimal`.
+
+    Raises: Malformed if it is no JSON object in UTF-8, nests too deeply, or names a key twice.
+    """
+    parsed = loads_any(raw)
+    if not isinstance(parsed, dict):
+        raise Malformed("A JSON object is expected here; send one resource or Bundle.")
+    return parsed
+
+
+def loads_any(raw: bytes | str) -> Any:
+    """Return the JSON value of a text (a JSON Patch is an array); as `loads` otherwise."""
+    try:
+        text = raw if isinstance(raw, str) else str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("The content is not UTF-8; FHIR JSON is always sent in UTF-8.") from None
+    if text.startswith("\ufeff"):
+        text = text[1:]
+    try:
+        parsed = _DECODER.decode(text)
+        written = dumps(parsed)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"The content is not JSON ({place}); check that it was sent whole.") from None
+    except RecursionError:
+        raise Malformed("The content nests too deeply; flatten it.") from None
+    # Each member has one colon outside strings; a key named twice leaves fewer behind.
+    if text.count(":") != written.count(b":") or "\\u003" in text:
+        _check_unique_keys(text)
+    return parsed
+
+
+def dumps(obj: Any) -> bytes:
+    """Return compact UTF-8 JSON with the digits of every decimal.
+
+    Raises: Malformed if a text holds half a character (a lone surrogate) or the nesting is too deep.
+    """
+    try:
+        return orjson.dumps(obj, _number)
+    except TypeError as error:
+        if "surrogates" in str(error):
+            raise Malformed("A text holds half a character (lone surrogate); send it whole.") from None
+        if "ecursion" in str(error):
+            raise Malformed("The content nests too deeply; flatten it.") from None
+        raise
+
+
+def dumps_pretty(obj: Any) -> bytes:
+    """Return indented JSON for `_pretty`, with the digits of every decimal."""
+    return orjson.dumps(obj, _number, orjson.OPT_INDENT_2)
+
+
+def _number(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _decimal(lexeme: str) -> Decimal:
+    number = Decimal(lexeme)
+    if len(lexeme) > MAX_NUMBER_LENGTH or abs(number.adjusted()) > MAX_EXPONENT:
+        raise Malformed("A number is longer than any system can keep; FHIR decimals have up to 18 digits.")
+    return number
+
+
+def _integer(lexeme: str) -> int | Decimal:
+    return int(lexeme) if len(lexeme) <= 18 else _decimal(lexeme)
+
+
+def _constant(_: str) -> NoReturn:
+    raise Malformed("NaN and Infinity are no JSON numbers; leave the element out.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Malformed("An object names the same key twice; which one holds cannot be known.")
+    return members
+
+
+def _check_unique_keys(text: str) -> None:
+    json.loads(text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal)
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
