@@ -1,0 +1,292 @@
+"""The road between an outbox and the other side's handler, over a real RabbitMQ."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pika
+import pytest
+import sqlalchemy as sa
+from pika.exceptions import ChannelClosedByBroker
+
+from deploy.stack.rabbitmq import Broker
+from esb.consumer import Consumer
+from esb.envelope import Entry, deflate, unpack
+from esb.errors import NotNow
+from esb.outbox import Receipt, backlog, mark_settled, outbox_table, prune
+from esb.publisher import Message, Publisher
+from esb.relay import Sender, claims_of, envelope, relay_once
+from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
+from esb.topology import DEAD_QUEUE, HUB_USER, RECORDS, definitions, record_route
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+WORDS = {"admin": "", HUB_USER: "hub-word", "H01": "one-word", "H02": "two-word"}
+HOSPITAL, HUB = generate_keys("H01"), generate_keys("hub")
+SENDER = Sender("H01", load_keys(HOSPITAL), lambda _route: load_public(public_part(HUB)))
+
+
+@pytest.fixture(scope="module")
+def bus(broker: Broker) -> Broker:
+    """The broker with the exchange's topology: two ingest queues, two hospitals."""
+    words = WORDS | {"admin": broker.password}
+    body = definitions(words, admin="admin", ingest_queues=2)
+    body["users"] = [user for user in body["users"] if user["name"] != "admin"]
+    broker.management.call("POST", "definitions", body)
+    return broker
+
+
+@pytest.fixture
+def empty_bus(bus: Broker) -> Iterator[Broker]:
+    """The same with all queues empty."""
+    with pika.BlockingConnection(pika.URLParameters(bus.url())) as connection:
+        for queue in ("ingest.0", "ingest.1", DEAD_QUEUE, "receipts.H01"):
+            connection.channel().queue_purge(queue)
+    yield bus
+
+
+@pytest.fixture
+def publisher(empty_bus: Broker) -> Iterator[Publisher]:
+    """A connected publisher of H01."""
+    made = Publisher(empty_bus.url("H01", "one-word"), name="test H01")
+    made.start()
+    assert made.wait_connected(20)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cache(tmp_path) -> Iterator[sa.Engine]:
+    """A SQLite database with an outbox, as a front-end processor has."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/cache.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def outbox(cache: sa.Engine) -> sa.Table:
+    """The outbox table in the cache."""
+    metadata = sa.MetaData()
+    table = outbox_table(metadata)
+    metadata.create_all(cache)
+    return table
+
+
+def plain(route: str, number: int, size: int = 10) -> Message:
+    return Message(RECORDS, route, b"%d" % number + bytes(size), {"message_id": str(number)})
+
+
+def write(cache: sa.Engine, outbox: sa.Table, count: int, route: str = "H01.0") -> None:
+    row = {
+        "epoch": 1,
+        "exchange": RECORDS,
+        "route": route,
+        "kind": "ADT^A01",
+        "source_at": AT,
+        "created_at": AT,
+    }
+    with cache.begin() as connection:
+        connection.execute(outbox.insert(), [row | {"payload": deflate(b"{}")} for _ in range(count)])
+
+
+def transact_on(cache: sa.Engine) -> Callable:
+    def transact(work):
+        with cache.begin() as connection:
+            return work(connection)
+
+    return transact
+
+
+def relay(cache, outbox, publisher, *, now=AT, settle=False):
+    return relay_once(
+        transact_on(cache),
+        outbox,
+        publisher,
+        SENDER,
+        now=now,
+        resend_after=timedelta(minutes=1),
+        settle_on_confirm=settle,
+    )
+
+
+def consume(bus: Broker, handle, until: Callable[[], bool], *, own=("ingest.0", "ingest.1"), **more) -> None:
+    """Run a consumer until something holds, at most twenty seconds."""
+    stopping = threading.Event()
+    consumer = Consumer(bus.url(HUB_USER, "hub-word"), name="test hub", own=own, handle=handle, **more)
+    thread = threading.Thread(target=consumer.run, args=(stopping,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    try:
+        while not until():
+            assert time.monotonic() < deadline, "the consumer did not get there"
+            time.sleep(0.01)
+    finally:
+        stopping.set()
+        thread.join(timeout=20)
+
+
+def test_messages_of_a_partition_arrive_in_the_order_they_were_sent(empty_bus, publisher):
+    assert all(publisher.send([plain("H01.0", n) for n in range(2500)]))
+    seen: list[bytes] = []
+
+    def handle(_queue, batch):
+        seen.extend(d.body.rstrip(b"\0") for d in batch)
+        return set()
+
+    consume(empty_bus, handle, lambda: len(seen) >= 2500)
+    assert seen == [b"%d" % n for n in range(2500)]
+
+
+def test_a_message_without_a_queue_is_not_called_sent(empty_bus):
+    anybody = Publisher(empty_bus.url(), name="test admin")
+    anybody.start()
+    assert anybody.wait_connected(20)
+    assert anybody.send([plain("H01.0", 1), plain("nowhere", 2), plain("H01.1", 3)]) == [True, False, True]
+    anybody.stop()
+
+
+def test_nothing_is_called_sent_while_the_broker_is_away():
+    away = Publisher("amqp://a:b@127.0.0.1:1/hie", name="nobody")
+    away.start()
+    assert away.send([plain("H01.0", 1)]) == [False]
+    away.stop()
+
+
+def test_another_hospitals_key_is_refused_by_the_broker(empty_bus):
+    with pika.BlockingConnection(pika.URLParameters(empty_bus.url("H02", "two-word"))) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        with pytest.raises(ChannelClosedByBroker) as refused:
+            channel.basic_publish(RECORDS, "H01.0", b"forged")
+        assert refused.value.reply_code == 403
+        channel = connection.channel()
+        channel.confirm_delivery()
+        with pytest.raises(ChannelClosedByBroker) as refused:
+            channel.basic_publish(RECORDS, "H02.0", b"forged", pika.BasicProperties(user_id="H01"))
+        assert refused.value.reply_code == 406
+        with pytest.raises(ChannelClosedByBroker) as refused:
+            next(connection.channel().consume("receipts.H01", inactivity_timeout=1))
+        assert refused.value.reply_code == 403
+
+
+def test_a_batch_that_cannot_be_handled_now_waits_in_order(empty_bus, publisher):
+    publisher.send([plain("H01.0", n) for n in range(20)])
+    seen, refusals = [], iter([True, True, False])
+
+    def handle(_queue, batch):
+        if next(refusals, False):
+            raise NotNow
+        seen.extend(d.body.rstrip(b"\0") for d in batch)
+        return set()
+
+    consume(empty_bus, handle, lambda: len(seen) >= 20)
+    assert seen == [b"%d" % n for n in range(20)]
+
+
+def test_a_poisoned_message_goes_to_the_dead_letters_and_the_others_go_on(empty_bus, publisher):
+    publisher.send([plain("H01.0", n) for n in range(10)])
+    seen = []
+
+    def handle(_queue, batch):
+        poison = {d.tag for d in batch if d.body.startswith(b"4")}
+        seen.extend(d.body.rstrip(b"\0") for d in batch if d.tag not in poison)
+        return poison
+
+    consume(empty_bus, handle, lambda: len(seen) >= 9)
+    dead = []
+
+    def bury(_queue, batch):
+        dead.extend(d.body.rstrip(b"\0") for d in batch)
+        return set()
+
+    consume(empty_bus, bury, lambda: bool(dead), own=(DEAD_QUEUE,))
+    assert dead == [b"4"]
+    assert b"4" not in seen
+
+
+def test_after_an_abnormal_end_the_next_batch_is_one_message(empty_bus, publisher):
+    publisher.send([plain("H01.0", n) for n in range(30)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", lambda _args: None)
+        crashed = threading.Event()
+
+        def crash(_queue, _batch):
+            crashed.set()
+            raise MemoryError
+
+        consume(empty_bus, crash, crashed.is_set)
+    sizes: list[int] = []
+
+    def handle(_queue, batch):
+        sizes.append(len(batch))
+        return set()
+
+    consume(empty_bus, handle, lambda: sum(sizes) >= 30)
+    assert sizes[0] == 1
+
+
+def test_a_queue_whose_consumer_is_gone_is_taken_over(empty_bus, publisher, monkeypatch):
+    monkeypatch.setattr("esb.consumer.TAKE_OVER_AFTER_S", 0.5)
+    publisher.send([plain("H01.1", 1)])
+    seen = []
+
+    def handle(queue, batch):
+        seen.append((queue, len(batch)))
+        return set()
+
+    consume(empty_bus, handle, lambda: bool(seen), own=("ingest.0",), stand_in_for=("ingest.1",))
+    assert seen == [("ingest.1", 1)]
+
+
+def test_the_outbox_reaches_the_hub_sealed_and_is_closed_by_the_receipt(empty_bus, publisher, cache, outbox):
+    write(cache, outbox, 120)
+    assert relay(cache, outbox, publisher) == (120, 120)
+    entries: list[Entry] = []
+
+    def handle(_queue, batch):
+        for delivery in batch:
+            headers = delivery.properties.headers
+            claims = claims_of("H01", delivery.route, delivery.properties.message_id)
+            sender = load_public(public_part(HOSPITAL))
+            body = open_sealed(delivery.body, headers["signature"], claims, sender=sender, own=load_keys(HUB))
+            assert delivery.properties.user_id == "H01"
+            entries.extend(unpack(body))
+        return set()
+
+    consume(empty_bus, handle, lambda: len(entries) >= 120)
+    assert [entry.seq for entry in entries] == list(range(1, 121))
+    with cache.begin() as connection:
+        receipts = [Receipt(e.epoch, e.seq, "stored", None) for e in entries]
+        assert mark_settled(connection, outbox, receipts, now=AT) == 120
+        assert mark_settled(connection, outbox, receipts, now=AT) == 0
+        assert backlog(connection, outbox).unsettled == 0
+        assert prune(connection, outbox, settled_before=AT + timedelta(seconds=1)) == 120
+
+
+def test_what_got_no_receipt_is_sent_again_and_not_before_its_time(publisher, cache, outbox):
+    write(cache, outbox, 3)
+    assert relay(cache, outbox, publisher) == (3, 3)
+    assert relay(cache, outbox, publisher, now=AT + timedelta(seconds=59)) == (0, 0)
+    assert relay(cache, outbox, publisher, now=AT + timedelta(seconds=61)) == (3, 3)
+
+
+def test_a_receipt_of_another_epoch_closes_nothing(cache, outbox):
+    write(cache, outbox, 1)
+    with cache.begin() as connection:
+        assert mark_settled(connection, outbox, [Receipt(2, 1, "stored", None)], now=AT) == 0
+
+
+def test_an_envelope_names_its_place_in_the_senders_order():
+    message = envelope(
+        SENDER, RECORDS, record_route("H01", 5), [Entry(3, 9, AT, "ADT^A01", deflate(b"{}"))], AT
+    )
+    assert message.properties["headers"] | {"signature": ""} == {
+        "version": "1",
+        "signature": "",
+        "facility": "H01",
+        "epoch": 3,
+        "first_seq": 9,
+        "last_seq": 9,
+        "source_at": "2026-03-01T00:00:00+00:00",
+        "entries": 1,
+    }
