@@ -1,0 +1,1 @@
+"""The hub of the health information exchange: what every member hospital sees of one person."""

@@ -1,0 +1,275 @@
+"""The hub's commands; `hie COMMAND --help` explains each with an example."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from esb.declare import declare
+from esb.seal import generate_keys, public_part
+from hie.config import SETTINGS, Config, SettingError
+from hie.directory.clients import put_client
+from hie.directory.facilities import facility_names, put_facility
+from hie.directory.users import put_user
+from hie.errors import HieError
+from hie.schema.migrate import upgrade
+from hie.security.actor import system_actor
+from hie.security.chain import seal_audit, verify_audit
+
+log = logging.getLogger("hie")
+
+PRIVATE_KEYS, PUBLIC_KEYS = "hub.jwks", "hub.public.jwks"
+
+
+def migrate(config: Config, _: argparse.Namespace) -> None:
+    """Bring the database to the newest schema."""
+    upgrade(config.database_url)
+
+
+def web(config: Config, _: argparse.Namespace) -> None:
+    """Serve the FHIR API and the portal until told to stop."""
+    from hie.app import serve
+
+    serve(config)
+
+
+def ingest(config: Config, args: argparse.Namespace) -> None:
+    """Take in what the hospitals send: this worker's share of the queues."""
+    from hie.ingest.process import run
+
+    run(config, worker=args.worker, of=args.of)
+
+
+def redrive(config: Config, args: argparse.Namespace) -> None:
+    """Try again what was set aside."""
+    from hie.ingest.redrive import redrive as again
+
+    with _session(config) as session:
+        counts = again(session, config, facility=args.facility)
+    print(json.dumps(counts))
+
+
+def add_facility(config: Config, args: argparse.Namespace) -> None:
+    """Register a hospital with its public keys, or change it."""
+    jwks = json.loads(Path(args.keys).read_text("utf-8"))
+    with _session(config) as session:
+        put_facility(session, args.code, args.name, args.name_en, jwks)
+
+
+def add_client(config: Config, args: argparse.Namespace) -> None:
+    """Register a system that calls the FHIR API, or change it."""
+    secret = Path(args.secret_file).read_text("utf-8").strip()
+    with _session(config) as session:
+        put_client(session, args.id, secret, args.scope, args.facility)
+
+
+def add_user(config: Config, args: argparse.Namespace) -> None:
+    """Register a user of the portal, or change the user."""
+    password = Path(args.password_file).read_text("utf-8").strip()
+    with _session(config) as session:
+        put_user(session, args.username, password, role=args.role, facility=args.facility, name=args.name)
+
+
+def init_keys(config: Config, _: argparse.Namespace) -> None:
+    """Make the hub's own keys unless they are there; print the public set."""
+    private, public = config.key_dir / PRIVATE_KEYS, config.key_dir / PUBLIC_KEYS
+    if not private.exists():
+        config.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(generate_keys("hub"), file)
+    public.write_text(json.dumps(public_part(json.loads(private.read_text()))), "utf-8")
+    print(public.read_text("utf-8"))
+
+
+def apply_topology(config: Config, _: argparse.Namespace) -> None:
+    """Declare exchanges, queues and bindings for every registered facility."""
+    with _session(config) as session:
+        codes = list(facility_names(session))
+    declare(config.amqp_url, codes, config.queues, ca_file=str(config.ca_file) if config.ca_file else None)
+    print(json.dumps({"facilities": codes, "queues": config.queues}))
+
+
+def add_restriction(config: Config, args: argparse.Namespace) -> None:
+    """Hide a person from everybody without an explicit right."""
+    from hie.mpi.restrict import restrict
+
+    with _session(config) as session:
+        restrict(session, args.patient, reason=args.reason, by=system_actor("operator"))
+
+
+def lift_restriction(config: Config, args: argparse.Namespace) -> None:
+    """Show a person again to whom the usual rules allow it."""
+    from hie.mpi.restrict import lift
+
+    with _session(config) as session:
+        lift(session, args.patient, reason=args.reason, by=system_actor("operator"))
+
+
+def grant(config: Config, args: argparse.Namespace) -> None:
+    """Give a facility, or one user of it, the explicit right to a restricted person's record."""
+    from hie.mpi.restrict import grant as give
+
+    with _session(config) as session:
+        give(
+            session,
+            args.patient,
+            facility=args.facility,
+            username=args.username,
+            days=args.days,
+            reason=args.reason,
+            by=system_actor("operator"),
+        )
+
+
+def seal_trail(config: Config, _: argparse.Namespace) -> None:
+    """Seal the audit rows written so far into the hash chain."""
+    engine = create_engine(config.database_url, hide_parameters=True)
+    print(json.dumps({"sealed": seal_audit(engine, time.sleep)}))
+
+
+def verify_trail(config: Config, _: argparse.Namespace) -> None:
+    """Check the hash chain of the audit trail; exit status 1 if it was altered."""
+    with _session(config) as session:
+        broken = verify_audit(session)
+    print(json.dumps({"broken_seals": broken}))
+    if broken:
+        raise SystemExit(1)
+
+
+def _session(config: Config) -> Session:
+    return _Committed(create_engine(config.database_url, hide_parameters=True))
+
+
+class _Committed(Session):
+    """A session that commits when its `with` block ends well."""
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        if kind is None:
+            self.commit()
+        self.close()
+
+
+Command = Callable[[Config, argparse.Namespace], None]
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    settings = "\n".join(
+        f"  {name:<22} {text}" + (f" [{default}]" if default else "")
+        for name, (default, text) in SETTINGS.items()
+    )
+    top = argparse.ArgumentParser(
+        prog="hie",
+        description="The hub of the health information exchange.",
+        epilog=f"settings, from the environment or the file HIE_CONFIG names:\n{settings}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(group: Actions, name: str, run: Command, example: str) -> argparse.ArgumentParser:
+        text = (run.__doc__ or "").strip()
+        added = group.add_parser(name, help=text, description=text, epilog=f"example: hie {example}")
+        added.set_defaults(run=run)
+        return added
+
+    def group(name: str, text: str) -> Actions:
+        return commands.add_parser(name, help=text).add_subparsers(required=True, metavar="ACTION")
+
+    add(commands, "migrate", migrate, "migrate")
+    add(commands, "web", web, "web")
+    worker = add(commands, "ingest", ingest, "ingest --worker 1 --of 2")
+    worker.add_argument("--worker", type=int, default=1, help="number of this worker, from 1")
+    worker.add_argument("--of", type=int, default=1, help="how many workers share the queues")
+    again = add(commands, "redrive", redrive, "redrive --facility H01")
+    again.add_argument("--facility", help="only what this facility sent")
+
+    facility = add(
+        group("facility", "member hospitals"),
+        "add",
+        add_facility,
+        "facility add --code H01 --name 省立医院 --name-en 'Provincial Hospital' --keys own.public.jwks",
+    )
+    facility.add_argument("--code", required=True)
+    facility.add_argument("--name", required=True)
+    facility.add_argument("--name-en", default="")
+    facility.add_argument("--keys", required=True, help="file with the hospital's public keys (JWKS)")
+
+    client = add(
+        group("client", "systems that call the FHIR API"),
+        "add",
+        add_client,
+        "client add --id his.h01 --secret-file his.secret --scope 'system/*.cruds' --facility H01",
+    )
+    client.add_argument("--id", required=True)
+    client.add_argument("--secret-file", required=True)
+    client.add_argument("--scope", required=True)
+    client.add_argument("--facility", help="without it the client serves the whole region")
+
+    user = add(
+        group("user", "users of the portal"),
+        "add",
+        add_user,
+        "user add --username li --password-file li.secret --role doctor --facility H02 --name 李医生",
+    )
+    user.add_argument("--username", required=True)
+    user.add_argument("--password-file", required=True)
+    user.add_argument("--role", required=True)
+    user.add_argument("--facility", help="without it the user serves the whole region")
+    user.add_argument("--name", required=True)
+
+    add(group("keys", "the hub's own keys"), "init", init_keys, "keys init")
+    add(group("topology", "exchanges and queues"), "apply", apply_topology, "topology apply")
+
+    restrict = group("restrict", "people whose record is hidden without an explicit right")
+    for name, run in (("add", add_restriction), ("lift", lift_restriction), ("grant", grant)):
+        one = add(restrict, name, run, f"restrict {name} --patient PATIENT-ID --reason beneficiary")
+        one.add_argument("--patient", required=True, help="id of one Patient of the person")
+        one.add_argument("--reason", required=True)
+        if run is grant:
+            one.add_argument("--facility", required=True)
+            one.add_argument("--username", help="only this user of the facility")
+            one.add_argument("--days", type=int, default=30)
+
+    audit = group("audit", "the audit trail")
+    add(audit, "seal", seal_trail, "audit seal")
+    add(audit, "verify", verify_trail, "audit verify")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake of the caller ends in one plain sentence and exit status 2."""
+    args = parser().parse_args(arguments)
+    try:
+        config = Config.from_env(os.environ)
+        logging.basicConfig(
+            level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+        )
+        args.run(config, args)
+    except (SettingError, HieError) as error:
+        _stop(str(error))
+    except OperationalError:
+        _stop("The database cannot be reached or does not let us in; check HIE_DATABASE_URL.")
+    except OSError as error:
+        _stop(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+    except json.JSONDecodeError:
+        _stop("The key file is not JSON.")
+
+
+def _stop(text: str) -> None:
+    print(f"hie: {text}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

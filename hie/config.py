@@ -1,0 +1,121 @@
+"""Settings of the hub, read once from the environment and an optional KEY=VALUE file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+# name: (default or None where it must be given, what it is with an example)
+SETTINGS: dict[str, tuple[str | None, str]] = {
+    "HIE_DATABASE_URL": (None, "PostgreSQL of the hub, e.g. postgresql+psycopg://hie:secret@127.0.0.1/hie"),
+    "HIE_AMQP_URL": ("", "RabbitMQ, e.g. amqps://hub:secret@127.0.0.1:5671/hie"),
+    "HIE_HTTP": ("127.0.0.1:18080", "where the web processes listen, host:port"),
+    "HIE_BASE_URL": ("", "how others call the hub, e.g. https://hie.example.org (default: from HIE_HTTP)"),
+    "HIE_KEY_DIR": ("", "folder of the hub's own keys, e.g. /etc/hie/keys"),
+    "HIE_BLOB_DIR": ("", "folder of large sealed bodies, e.g. /var/lib/hie/blobs"),
+    "HIE_CA_FILE": ("", "certificate authority of the broker's TLS, e.g. /etc/hie/ca.pem"),
+    "HIE_ZONE": ("Asia/Shanghai", "time zone of the region: what a day means to its users"),
+    "HIE_QUEUES": ("4", "number of ingest queues the 64 partitions are bound to"),
+    "HIE_WEB_WORKERS": ("2", "web processes"),
+    "HIE_WEB_THREADS": ("8", "requests in flight per web process"),
+    "HIE_MAX_BODY": ("52428800", "largest request body in bytes"),
+    "HIE_TOKEN_LIFETIME_S": ("3600", "seconds an access token of a client lives"),
+    "HIE_RELATION_DAYS": ("30", "days after an encounter during which its facility may read the record"),
+    "HIE_CONFIRMED_HOURS": ("24", "hours a doctor may read after confirming two identifiers and a purpose"),
+    "HIE_INGEST_BATCH": ("100", "most envelopes stored in one transaction"),
+    "HIE_INGEST_TRIES": ("5", "tries before a message with an unknown failure is set aside"),
+    "HIE_LOG_LEVEL": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
+}
+
+
+class SettingError(Exception):
+    """A setting is missing or malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The hub's settings; made once by `from_env` and handed down."""
+
+    database_url: str
+    amqp_url: str
+    http: str
+    base_url: str
+    key_dir: Path
+    blob_dir: Path
+    ca_file: Path | None
+    zone: ZoneInfo
+    queues: int
+    web_workers: int
+    web_threads: int
+    max_body: int
+    token_lifetime_s: int
+    relation_days: int
+    confirmed_hours: int
+    ingest_batch: int
+    ingest_tries: int
+    log_level: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Config":
+        """Return the settings found in `env`, beneath them those of the file HIE_CONFIG names.
+
+        Raises: SettingError if one is missing or is not what it should be.
+        """
+        text = {name: default for name, (default, _) in SETTINGS.items() if default is not None}
+        if env.get("HIE_CONFIG"):
+            text |= read_settings(Path(env["HIE_CONFIG"]))
+        text |= {name: env[name] for name in SETTINGS if name in env}
+        if not text.get("HIE_DATABASE_URL"):
+            raise SettingError(f"HIE_DATABASE_URL is not set: {SETTINGS['HIE_DATABASE_URL'][1]}")
+        return cls(
+            database_url=sqlalchemy_url(text["HIE_DATABASE_URL"]),
+            amqp_url=text["HIE_AMQP_URL"],
+            http=text["HIE_HTTP"],
+            base_url=(text["HIE_BASE_URL"] or f"http://{text['HIE_HTTP']}").rstrip("/"),
+            key_dir=Path(text["HIE_KEY_DIR"] or "keys"),
+            blob_dir=Path(text["HIE_BLOB_DIR"] or "blobs"),
+            ca_file=Path(text["HIE_CA_FILE"]) if text["HIE_CA_FILE"] else None,
+            zone=ZoneInfo(text["HIE_ZONE"]),
+            log_level=text["HIE_LOG_LEVEL"],
+            **{name.removeprefix("HIE_").lower(): _number(name, text[name]) for name in NUMBERS},
+        )
+
+
+NUMBERS = (
+    "HIE_QUEUES",
+    "HIE_WEB_WORKERS",
+    "HIE_WEB_THREADS",
+    "HIE_MAX_BODY",
+    "HIE_TOKEN_LIFETIME_S",
+    "HIE_RELATION_DAYS",
+    "HIE_CONFIRMED_HOURS",
+    "HIE_INGEST_BATCH",
+    "HIE_INGEST_TRIES",
+)
+
+
+def read_settings(path: Path) -> dict[str, str]:
+    """Return the KEY=VALUE lines of a settings file; blank lines and lines starting with # are skipped."""
+    settings: dict[str, str] = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise SettingError(f"line {number} of {path.name} is not KEY=VALUE")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Return a PostgreSQL URL that names the psycopg driver, whichever of the usual forms was given."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdigit():
+        raise SettingError(f"{name} must be a whole number: {SETTINGS[name][1]}")
+    return int(text)

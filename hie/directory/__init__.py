@@ -1,0 +1,1 @@
+"""The directory: member facilities with their keys, systems that call the API, users of the portal."""

@@ -1,0 +1,43 @@
+"""The hub's errors: the shared family of `esb.errors` and what only the hub can say."""
+
+from esb.errors import (
+    Conflict,
+    Gone,
+    HieError,
+    Issue,
+    Malformed,
+    NotAuthenticated,
+    NotFound,
+    NotNow,
+    NotPermitted,
+    NotSupported,
+    NotValid,
+    PreconditionFailed,
+    Rejected,
+    TooLarge,
+)
+
+__all__ = [
+    "Conflict",
+    "Gone",
+    "HieError",
+    "Issue",
+    "Malformed",
+    "NotAuthenticated",
+    "NotFound",
+    "NotNow",
+    "NotPermitted",
+    "NotSupported",
+    "NotValid",
+    "PreconditionFailed",
+    "Rejected",
+    "TooLarge",
+    "TooManyTries",
+]
+
+
+class TooManyTries(HieError):
+    """Too many failed tries; wait a minute and try again."""
+
+    http = 429
+    code = "throttled"

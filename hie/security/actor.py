@@ -1,0 +1,45 @@
+"""The actor: who acts, from which facility, in which role, for which purpose of use (HL7 v3 PurposeOfUse)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hie.security.scopes import Scope
+
+# Purposes a person may state; the code system is http://terminology.hl7.org/CodeSystem/v3-ActReason.
+PURPOSES = {
+    "TREAT": "treatment",
+    "ETREAT": "emergency treatment",
+    "CAREMGT": "care management",
+    "HOPERAT": "operations",
+    "PATRQT": "asked for by the patient",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. A client or user without a facility serves the region as a whole.
+
+    role: of a client `system` (region) or `facility`; of a user one of the roles of the directory.
+    scopes: what a client's token allows; empty for users, whose rights come from their role.
+    """
+
+    kind: Literal["client", "user", "system", "nobody"]
+    id: str
+    facility: str | None
+    role: str
+    scopes: tuple[Scope, ...] = ()
+    purpose: str = "TREAT"
+    request_id: str = ""
+    name: str = ""
+
+    def for_request(self, request_id: str, purpose: str | None = None) -> "Actor":
+        """Return this actor as the one behind a request."""
+        return replace(self, request_id=request_id, purpose=purpose or self.purpose)
+
+
+NOBODY = Actor("nobody", "anonymous", None, "nobody")
+
+
+def system_actor(name: str, facility: str | None = None) -> Actor:
+    """Return the hub itself at work, e.g. `ingest`, for a facility's messages."""
+    return Actor("system", name, facility, "system", purpose="HOPERAT")

@@ -1,0 +1,143 @@
+"""The audit trail: one narrow row per request, permitted or denied, written with the act (ATNA, BALP).
+
+A row holds codes and our ids, never a name, a number or a value of a patient.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy import Engine, insert
+from sqlalchemy.orm import Session
+
+from hie.schema.security import AuditEventRow
+from hie.security.actor import Actor
+
+OUTCOMES = {0: "success", 4: "minor failure", 8: "serious failure"}
+
+# Rows written for the request at hand: the app asks whether there was one.
+_written: ContextVar[list[int] | None] = ContextVar("audit_written", default=None)
+
+
+def record(
+    session: Session,
+    *,
+    actor: Actor,
+    action: str,
+    operation: str,
+    resource_type: str | None = None,
+    resource_id: str | None = None,
+    compartment: str | None = None,
+    person_id: uuid.UUID | None = None,
+    outcome: int = 0,
+    http: int | None = 200,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add the audit row of an act to the act's own transaction.
+
+    Args:
+        action: C, R, U, D or E, as AuditEvent.action has it.
+        operation: what was done: a restful interaction of FHIR, or `portal.record` and the like.
+        outcome: 0 success, 4 refused or failed by the asker, 8 failed by the hub.
+        detail: codes only, e.g. the names of search parameters, counts.
+    """
+    row = audit_row(
+        actor,
+        action,
+        operation,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        compartment=compartment,
+        person_id=person_id,
+        outcome=outcome,
+        http=http,
+        detail=detail,
+    )
+    session.execute(insert(AuditEventRow), [row])
+    note_written()
+
+
+def record_many(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add many audit rows at once; each made by `audit_row`."""
+    if rows:
+        session.execute(insert(AuditEventRow), [dict(row) for row in rows])
+        note_written()
+
+
+def audit_row(
+    actor: Actor,
+    action: str,
+    operation: str,
+    *,
+    resource_type: str | None = None,
+    resource_id: str | None = None,
+    compartment: str | None = None,
+    person_id: uuid.UUID | None = None,
+    outcome: int = 0,
+    http: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return an audit row for `record_many`."""
+    return {
+        "actor_kind": actor.kind,
+        "actor": actor.id,
+        "facility": actor.facility,
+        "role": actor.role,
+        "purpose": actor.purpose,
+        "action": action,
+        "operation": operation,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "compartment": compartment,
+        "person_id": person_id,
+        "outcome": outcome,
+        "http": http,
+        "request_id": actor.request_id or None,
+        "detail": dict(detail) if detail else None,
+    }
+
+
+def record_denied(
+    engine: Engine,
+    *,
+    actor: Actor,
+    action: str,
+    operation: str,
+    http: int,
+    resource_type: str | None = None,
+    resource_id: str | None = None,
+    outcome: int = 4,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add the audit row of what was refused or failed, in a transaction of its own."""
+    with Session(engine) as session, session.begin():
+        record(
+            session,
+            actor=actor,
+            action=action,
+            operation=operation,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            outcome=outcome,
+            http=http,
+            detail=detail,
+        )
+
+
+def begin_trail() -> None:
+    """Begin to watch whether the request at hand writes an audit row."""
+    _written.set([0])
+
+
+def note_written() -> None:
+    """Remember that a row was written for the request at hand."""
+    seen = _written.get()
+    if seen is not None:
+        seen[0] += 1
+
+
+def is_recorded() -> bool:
+    """Say whether a row was written since `begin_trail`."""
+    seen = _written.get()
+    return bool(seen and seen[0])

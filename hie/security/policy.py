@@ -1,0 +1,146 @@
+"""The one policy: who may do what, as a decision whose reach is a SQL condition of the query itself.
+
+Because the reach is part of the SQL, totals, pages, chains and includes cannot tell what is hidden.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy.orm import aliased
+
+from hie.schema.mpi import Identity
+from hie.schema.repository import NO_COMPARTMENT, Resource
+from hie.schema.security import AuditEventRow, Relation
+from hie.security.actor import Actor
+from hie.security.rules import LETTERS, PUBLISHED, Reach, rule_for
+from hie.security.scopes import allowed_types
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided.
+
+    where: condition over `Resource`, to be ANDed to every read and search of the request (for AuditEvent
+        over `AuditEventRow`).
+    people: the same reach as a condition over `Identity`.
+    masked: only masked demographics may be shown.
+    """
+
+    allowed: bool
+    reason: str
+    where: ColumnElement[bool]
+    people: ColumnElement[bool]
+    masked: bool = False
+
+
+def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | None = None) -> Decision:
+    """Say whether the actor may do the action on the type, and how far that reaches.
+
+    Args:
+        action: read, search, everything, create, update, patch, delete, find, confirm, review, link, operate.
+        resource_type: a FHIR type, `*` for all of them, or Person, Message.
+        now: the instant relations are judged at; the database's clock if not given.
+    """
+    rule = rule_for(actor.role, action, resource_type)
+    if rule is None:
+        return _denied(f"role {actor.role} may not {action} {resource_type}")
+    types: frozenset[str] | None = None
+    if actor.kind == "client":
+        letter = LETTERS.get(action)
+        if letter is None:
+            return _denied(f"a client may not {action} {resource_type}")
+        types = allowed_types(actor.scopes, letter)
+        if types is not None and (not types or resource_type not in types | {"*"}):
+            return _denied(f"no scope of the token allows {action} of {resource_type}")
+    if resource_type == "AuditEvent":
+        trail = _trail(actor, rule.reach)
+        return Decision(True, rule.reach, trail, false())
+    where = _resources(actor, rule.reach, now)
+    if types is not None:
+        where = and_(where, Resource.type.in_(sorted(types)))
+    if rule.types not in ("*", "PUBLISHED", "Person", "Message"):
+        where = and_(where, Resource.type == rule.types)
+    return Decision(True, rule.reach, where, _people(actor, rule.reach, now), rule.masked)
+
+
+def _denied(reason: str) -> Decision:
+    return Decision(False, reason, false(), false())
+
+
+def _resources(actor: Actor, reach: Reach, now: datetime | None) -> ColumnElement[bool]:
+    """The reach as a condition over `Resource`."""
+    if reach is Reach.ALL:
+        return true()
+    if reach is Reach.OWN:
+        own = (
+            exists()
+            .where(Identity.id == Resource.compartment, _people(actor, reach, now))
+            .correlate(Resource)
+        )
+        return and_(
+            Resource.facility == (actor.facility or ""), or_(Resource.compartment == NO_COMPARTMENT, own)
+        )
+    published = and_(Resource.compartment == NO_COMPARTMENT, Resource.type.in_(sorted(PUBLISHED)))
+    if reach is Reach.PUBLIC:
+        return published
+    if reach in (Reach.OWN_OR_RELATED, Reach.RELATED, Reach.UNRESTRICTED):
+        reached = _people(actor, reach, now)
+        compartment = exists().where(Identity.id == Resource.compartment, reached).correlate(Resource)
+        conditions = [published, and_(Resource.compartment != NO_COMPARTMENT, compartment)]
+        if reach is Reach.OWN_OR_RELATED and actor.facility:
+            conditions.append(
+                and_(Resource.compartment == NO_COMPARTMENT, Resource.facility == actor.facility)
+            )
+        return or_(*conditions)
+    return false()
+
+
+def _people(actor: Actor, reach: Reach, now: datetime | None) -> ColumnElement[bool]:
+    """The reach as a condition over `Identity`."""
+    if reach is Reach.ALL:
+        return true()
+    if reach is Reach.UNRESTRICTED:
+        return or_(not_(_is_restricted()), _has_relation(actor, now, granted=True))
+    if reach in (Reach.RELATED, Reach.OWN_OR_RELATED):
+        related = or_(
+            and_(_has_relation(actor, now), not_(_is_restricted())),
+            _has_relation(actor, now, granted=True),
+        )
+        if reach is Reach.OWN_OR_RELATED and actor.facility:
+            return or_(Identity.facility == actor.facility, related)
+        return related
+    if reach is Reach.OWN and actor.facility:
+        return Identity.facility == actor.facility
+    return false()
+
+
+def _is_restricted() -> ColumnElement[bool]:
+    """A person is restricted as soon as one of the source records says so; unlinking takes it back."""
+    sibling = aliased(Identity)
+    return exists().where(sibling.person_id == Identity.person_id, sibling.restricted).correlate(Identity)
+
+
+def _has_relation(actor: Actor, now: datetime | None, *, granted: bool = False) -> ColumnElement[bool]:
+    """An open relation of the actor's facility, or of this user alone where the row names a user."""
+    if actor.facility is None:
+        return false()
+    user = actor.id if actor.kind == "user" else ""
+    return exists(
+        select(Relation.id)
+        .where(
+            Relation.person_id == Identity.person_id,
+            Relation.facility == actor.facility,
+            Relation.until > (func.now() if now is None else now),
+            or_(Relation.username.is_(None), Relation.username == user),
+            Relation.kind == "granted" if granted else Relation.kind != "granted",
+        )
+        .correlate(Identity)
+    )
+
+
+def _trail(actor: Actor, reach: Reach) -> ColumnElement[bool]:
+    """The reach as a condition over `AuditEventRow`."""
+    if reach is Reach.ALL or (reach is Reach.OWN_TRAIL and actor.facility is None):
+        return true()
+    return AuditEventRow.facility == actor.facility
