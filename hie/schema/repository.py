@@ -40,12 +40,17 @@ class ResourceKey(Base):
 
 
 class Resource(Base):
-    """The present version of a resource; `content` is the text as it is returned, with meta."""
+    """The present version of a resource; `content` is the text as it is returned, with meta.
+
+    tokens: what it is found by (`hie.repository.tokens`). date_low, date_high: the instants its own date
+    covers, e.g. Observation.effective; its other dates are in `search_date`.
+    """
 
     __tablename__ = "resource"
     __table_args__ = (
         Index("ix_resource_tokens", "tokens", postgresql_using="gin"),
         Index("ix_resource_type_updated", "type", "updated_at", "id"),
+        Index("ix_resource_type_date", "type", "date_low", "date_high"),
     )
 
     compartment: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
@@ -60,6 +65,8 @@ class Resource(Base):
     seq: Mapped[int] = mapped_column(BigInteger)
     deleted: Mapped[bool]
     tokens: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    date_low: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    date_high: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     content: Mapped[str] = mapped_column(Text)
 
 

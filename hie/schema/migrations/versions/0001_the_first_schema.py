@@ -157,11 +157,14 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.Column("tokens", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("date_low", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("date_high", sa.DateTime(timezone=True), nullable=True),
         sa.Column("content", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("compartment", "type", "id", name=op.f("pk_resource")),
     )
     op.create_index("ix_resource_tokens", "resource", ["tokens"], unique=False, postgresql_using="gin")
     op.create_index("ix_resource_type_updated", "resource", ["type", "updated_at", "id"], unique=False)
+    op.create_index("ix_resource_type_date", "resource", ["type", "date_low", "date_high"], unique=False)
     op.create_table(
         "resource_history",
         sa.Column("type", sa.Text(collation="C"), nullable=False),
@@ -378,6 +381,7 @@ def downgrade() -> None:
     op.drop_table("review_item")
     op.drop_table("resource_key")
     op.drop_table("resource_history")
+    op.drop_index("ix_resource_type_date", table_name="resource")
     op.drop_index("ix_resource_type_updated", table_name="resource")
     op.drop_index("ix_resource_tokens", table_name="resource", postgresql_using="gin")
     op.drop_table("resource")
