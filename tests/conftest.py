@@ -1,11 +1,8 @@
 """Real servers for the tests: each run has its own PostgreSQL and RabbitMQ on free ports, gone afterwards."""
 
 import contextlib
-import os
 import secrets
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +13,11 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from deploy.stack import postgres
+from deploy.stack import postgres, rabbitmq
 from deploy.stack.postgres import Cluster
+from deploy.stack.rabbitmq import Broker
+from hie.schema import migrate
 
-ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "hie_template"
 
 
@@ -37,17 +35,7 @@ def cluster(servers_dir: Path) -> Iterator[Cluster]:
     """A private PostgreSQL cluster with an empty, migrated template database."""
     running = postgres.throwaway(servers_dir)
     postgres.ensure_database(running, TEMPLATE, postgres.ACCOUNT)
-    env = os.environ | {"HIE_DATABASE_URL": _for_sqlalchemy(running.url(TEMPLATE))}
-    done = subprocess.run(
-        [sys.executable, "-m", "hie", "migrate"],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.fail(f"hie migrate: {done.stderr[-3000:]}")
+    migrate.upgrade(_for_sqlalchemy(running.url(TEMPLATE)))
     yield running
     postgres.stop(running)
 
@@ -67,6 +55,20 @@ def _clone(cluster: Cluster) -> Iterator[str]:
     yield _for_sqlalchemy(cluster.url(name))
     with psycopg.connect(cluster.url(), autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def broker(servers_dir: Path) -> Iterator[Broker]:
+    """A private RabbitMQ node with TLS and management; its virtual host is empty."""
+    running = rabbitmq.throwaway(servers_dir)
+    yield running
+    rabbitmq.kill(running)
+
+
+@pytest.fixture(scope="session")
+def amqp_url(broker: Broker) -> str:
+    """The administrator's URL of the private RabbitMQ."""
+    return broker.url()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import random
 import socket
 
 from deploy.stack.errors import Trouble
+from deploy.stack.processes import wait_until
 
 # Below the range from which Linux gives ports to outgoing connections.
 LOW, HIGH = 20000, 31000
@@ -35,7 +36,8 @@ def check_free(port: int, what: str) -> None:
 
     Raises: Trouble, naming the port, if somebody else has it.
     """
-    if not is_free(port):
+    # A process that was killed a moment ago may still hold it.
+    if not wait_until(lambda: is_free(port), timeout_s=3):
         raise Trouble(
             f"Port {port} (for {what}) is in use by another process; stop it or choose another --port-base."
         )

@@ -164,8 +164,8 @@ def start(cluster: Cluster, *, dies_with_parent: bool = False, timeout_s: float 
     alive = running(cluster)
     if alive is not None:
         return alive
-    ports.check_free(cluster.port, "PostgreSQL")
     _clear_after_a_crash(cluster)
+    ports.check_free(cluster.port, "PostgreSQL")
     settings = {**SETTINGS, **(FORGETFUL if cluster.forgetful else {})}
     settings |= {"port": str(cluster.port), "listen_addresses": "127.0.0.1"}
     settings["unix_socket_directories"] = ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from deploy.stack.errors import Trouble
 
 PR_SET_PDEATHSIG = 1
+PF_EXITING = 0x4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,21 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def started_at(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None if it has gone or is a zombie."""
+    """Return when a process started, in clock ticks since boot; None if it has gone or is dying."""
     fields = _stat(pid)
-    if fields is None or fields[0] in "ZX":
+    if fields is None or fields[0] in "ZX" or int(fields[6]) & PF_EXITING or _is_killed(pid):
         return None
     return int(fields[19])
+
+
+def _is_killed(pid: int) -> bool:
+    """Say whether SIGKILL is on its way to a process: it may stand in /proc for a while yet."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(signals & (1 << (signal.SIGKILL - 1)) for signals in pending)
 
 
 def find(pid: int) -> Process | None:
@@ -68,15 +79,15 @@ def session_members(sid: int) -> Iterator[Process]:
 
 
 def started_in(directory: Path) -> Iterator[Process]:
-    """Yield the living processes whose working directory is this one (PostgreSQL's are, in its data)."""
+    """Yield the processes, dying ones too, that work in this directory (PostgreSQL's do, in its data)."""
     wanted = os.path.realpath(directory)
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/{entry}/cwd") == wanted:
-                    found = find(int(entry))
-                    if found is not None:
-                        yield found
+                    fields = _stat(int(entry))
+                    if fields is not None:
+                        yield Process(int(entry), int(fields[19]))
 
 
 def detach(
