@@ -1,0 +1,176 @@
+"""Finds the person behind source records as they arrive (ITI-104 Patient Identity Feed), a batch at a time.
+
+Rule: an exact identifier and the same name and birth date link; an exact identifier with another name or
+birth date opens a review item; what a person decided outranks both. A facility's merge (A40) is followed.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from hie.mpi.locks import identity_lock, lock
+from hie.mpi.moves import MATCHED, MERGED, REGISTERED, Move, is_vetoed, open_reviews, pair
+from hie.mpi.normalise import SINGLE, Demographics, demographics, system_of_key
+from hie.mpi.world import World, load_world, same_as_stored, store_world
+
+SAME = "the same identifier, name and birth date"
+DIFFERENT = "the same identifier, but name or birth date differ"
+TWO_NUMBERS = "name, birth date and an identifier agree, but another number of the same kind differs"
+CHANGED = "name or birth date changed and no longer agree with the other records of the person"
+DECIDED = "data says they are the same, but a person decided otherwise"
+ACROSS = "the facility merged its record into one of another facility"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source patient record as just stored: the Patient's id, who wrote it, and its content."""
+
+    id: str
+    facility: str | None
+    patient: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Result:
+    moves: list[Move] = field(default_factory=list)
+    reviews: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+
+def identify(session: Session, source: Source, now: datetime, actor: str = "mpi") -> uuid.UUID:
+    """Return the person of one source record; see `identify_many`."""
+    return identify_many(session, [source], now, actor)[source.id]
+
+
+def identify_many(
+    session: Session, sources: Sequence[Source], now: datetime, actor: str = "mpi"
+) -> dict[str, uuid.UUID]:
+    """Register or update source records and return the person of each, by Patient id.
+
+    Concurrent registrations of one human wait for each other. Persons, keys, log and review items are written
+    in the caller's transaction.
+    """
+    latest = {source.id: source for source in sources}
+    stated = {source.id: demographics(source.patient) for source in latest.values()}
+    persons, known = same_as_stored(session, stated)
+    todo = [s for s in latest.values() if s.id not in known or successor_of(s.patient)]
+    if not todo:
+        return persons
+    successors = {s.id: successor for s in todo if (successor := successor_of(s.patient))}
+    ids = [s.id for s in todo] + list(successors.values())
+    keys = {key for s in todo for key in stated[s.id].keys}
+    lock(session, [*keys, *map(identity_lock, ids)])
+    world = load_world(session, ids, keys)
+    result = _Result()
+    for source in todo:
+        _identify(world, result, source, stated[source.id], now)
+    for identity, successor in successors.items():
+        _follow_merge(world, result, latest[identity], successor, now)
+    store_world(session, world, result.moves, actor=actor, now=now)
+    open_reviews(session, result.reviews, now)
+    return persons | {s.id: world.known[s.id].person for s in todo}
+
+
+def successor_of(patient: dict[str, Any]) -> str | None:
+    """Return the id of the Patient that replaced this one (Patient.link, type replaced-by), or None."""
+    for link in patient.get("link") or ():
+        reference = str((link.get("other") or {}).get("reference", ""))
+        if link.get("type") == "replaced-by" and reference.startswith("Patient/"):
+            return reference.removeprefix("Patient/").partition("/")[0]
+    return None
+
+
+def _identify(world: World, result: _Result, source: Source, stated: Demographics, now: datetime) -> None:
+    mine = world.known.get(source.id)
+    if mine is not None and mine.demographics == stated and not mine.is_bare:
+        return
+    candidates = sorted(world.sharing(stated.keys) - {source.id})
+    agreeing = [c for c in candidates if world.known[c].demographics.agrees_with(stated)]
+    targets = list(dict.fromkeys(world.known[c].person for c in agreeing))
+    if mine is None:
+        joined = next((p for p in targets if _obstacle(world, [source.id], p, stated) is None), None)
+        person = joined or world.add_person()
+        world.add(source.id, source.facility, person, stated)
+        why = (MATCHED, SAME) if joined else (REGISTERED, "")
+        result.moves.append(Move(source.id, None, person, *why))
+    else:
+        world.change(source.id, stated)
+        _check_change(world, result, source.id)
+    for target in targets:
+        _join(world, result, source.id, target, agreeing)
+    own = world.known[source.id].person
+    for candidate in candidates:
+        if candidate not in agreeing and world.known[candidate].person != own:
+            _review(world, result, "disagreement", source.id, candidate, DIFFERENT)
+
+
+def _join(world: World, result: _Result, identity: str, target: uuid.UUID, agreeing: Iterable[str]) -> None:
+    """Bring the identity's person and the target together, or say why not."""
+    own = world.known[identity].person
+    if own == target:
+        return
+    ours = world.members[own]
+    obstacle = _obstacle(world, ours, target)
+    twin = next((c for c in agreeing if world.known[c].person == target), None)
+    if obstacle is None:
+        for member in sorted(ours):
+            result.moves.append(Move(member, own, target, MATCHED, SAME))
+            world.move(member, target)
+    elif twin is not None:
+        _review(world, result, "suggestion", identity, twin, obstacle)
+
+
+def _obstacle(
+    world: World, ours: Iterable[str], target: uuid.UUID, stated: Demographics | None = None
+) -> str | None:
+    """Return why these identities may not join a person by themselves, or None."""
+    theirs = world.members[target]
+    if is_vetoed(world.vetoed, ours, theirs) or any(
+        world.known[i].is_decided for i in ours if i in world.known
+    ):
+        return DECIDED
+    our_keys = stated.keys if stated else {k for i in ours for k in world.known[i].demographics.keys}
+    their_keys = {key for i in theirs for key in world.known[i].demographics.keys}
+    for system in SINGLE:
+        one = {key for key in our_keys if system_of_key(key) == system}
+        other = {key for key in their_keys if system_of_key(key) == system}
+        if one and other and one.isdisjoint(other):
+            return TWO_NUMBERS
+    return None
+
+
+def _check_change(world: World, result: _Result, identity: str) -> None:
+    """Ask for a look where a changed record no longer agrees with any other record of its person."""
+    mine = world.known[identity]
+    others = sorted(world.members[mine.person] - {identity})
+    if not others or mine.is_decided:
+        return
+    if not any(world.known[other].demographics.agrees_with(mine.demographics) for other in others):
+        _review(world, result, "changed", identity, others[0], CHANGED)
+
+
+def _follow_merge(world: World, result: _Result, source: Source, successor: str, now: datetime) -> None:
+    """Bring a record that its facility merged into another to that one's person (HL7 v2 A40)."""
+    if successor not in world.known:
+        person = world.add_person()
+        world.add(successor, source.facility, person, None)
+        result.moves.append(Move(successor, None, person, REGISTERED))
+    mine, other = world.known[source.id], world.known[successor]
+    if mine.person == other.person:
+        return
+    if mine.facility != other.facility:
+        _review(world, result, "merge", source.id, successor, ACROSS)
+    elif mine.is_decided or is_vetoed(world.vetoed, [source.id], world.members[other.person]):
+        _review(world, result, "merge", source.id, successor, DECIDED)
+    else:
+        result.moves.append(Move(source.id, mine.person, other.person, MERGED, successor))
+        world.move(source.id, other.person)
+
+
+def _review(world: World, result: _Result, kind: str, one: str, other: str, why: str) -> None:  # noqa: PLR0917
+    """Note a review item, unless people already said that these two are not the same."""
+    if pair(one, other) not in world.vetoed:
+        result.reviews.append((kind, one, other, why))

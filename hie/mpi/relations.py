@@ -1,0 +1,143 @@
+"""Relations: why a facility, or one doctor of it, may read a person's record, and until when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from hie.errors import NotPermitted
+from hie.mpi.links import person_of
+from hie.schema.mpi import Identity
+from hie.schema.security import Relation
+from hie.security.actor import PURPOSES, Actor
+
+FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
+# Encounter.status (FHIR R4) -> what it does to the relation; what is not here (planned) opens none.
+OPENING = frozenset({"arrived", "triaged", "in-progress", "onleave"})
+ENDING = frozenset({"finished"})
+TAKING_BACK = frozenset({"cancelled", "entered-in-error"})
+# What a newer version of the same encounter changes.
+FOLLOWING = ("person_id", "identity", "opened_at", "until")
+STAYING = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC"})
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterSeen:
+    """An Encounter as just stored."""
+
+    id: str
+    facility: str
+    identity: str
+    encounter: dict[str, Any]
+
+
+def relate_by_encounters(session: Session, seen: Sequence[EncounterSeen], now: datetime, days: int) -> None:
+    """Open, end or take back the relation that each encounter gives its facility.
+
+    Args:
+        days: how long after an encounter its facility may still read.
+    """
+    latest = {(s.facility, s.id): s for s in seen}
+    wanted = {s.identity for s in latest.values()}
+    query = select(Identity.id, Identity.person_id).where(Identity.id.in_(wanted))
+    persons = {row.id: row.person_id for row in session.execute(query)}
+    rows = []
+    for one in latest.values():
+        span = relation_span(one.encounter, now, days)
+        if span is not None and one.identity in persons:
+            rows.append(
+                {
+                    "facility": one.facility,
+                    "person_id": persons[one.identity],
+                    "identity": one.identity,
+                    "cause": f"Encounter/{one.id}",
+                    "kind": "encounter",
+                    "purpose": "TREAT",
+                    "opened_at": span[0],
+                    "until": span[1],
+                }
+            )
+    if not rows:
+        return
+    statement = upsert(Relation)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Relation.facility, Relation.cause],
+            index_where=Relation.cause.is_not(None),
+            set_={name: statement.excluded[name] for name in FOLLOWING},
+        ),
+        sorted(rows, key=lambda row: (row["facility"], row["cause"])),
+    )
+
+
+def relation_span(encounter: dict[str, Any], now: datetime, days: int) -> tuple[datetime, datetime] | None:
+    """Return from when until when an encounter lets its facility read, or None if it opens nothing.
+
+    A stay lasts until it is ended; a visit nobody ends counts from its beginning.
+    """
+    status, period = encounter.get("status"), encounter.get("period") or {}
+    begin = _instant(period.get("start")) or now
+    if status in TAKING_BACK:
+        return begin, begin
+    window = timedelta(days=days)
+    if status in ENDING:
+        return begin, (_instant(period.get("end")) or begin) + window
+    if status in OPENING:
+        is_stay = (encounter.get("class") or {}).get("code") in STAYING
+        return begin, FOR_EVER if is_stay else begin + window
+    return None
+
+
+def confirm(
+    session: Session, identity: str, *, purpose: str, now: datetime, hours: int, by: Actor
+) -> datetime:
+    """Open the relation of a doctor who confirmed two identifiers and a purpose; return until when it holds.
+
+    The caller has checked the identifiers and that the person may be found.
+
+    Raises: NotPermitted if the actor is no user of a facility or the purpose is none of PURPOSES; NotFound.
+    """
+    if by.kind != "user" or by.facility is None or purpose not in PURPOSES:
+        raise NotPermitted("A user of a facility must confirm, for one of the purposes offered.")
+    until = now + timedelta(hours=hours)
+    session.execute(
+        insert(Relation),
+        [
+            {
+                "facility": by.facility,
+                "person_id": person_of(session, identity),
+                "identity": identity,
+                "username": by.id,
+                "kind": "confirmed",
+                "purpose": purpose,
+                "opened_at": now,
+                "until": until,
+            }
+        ],
+    )
+    return until
+
+
+def open_until(session: Session, identity: str, now: datetime, by: Actor) -> datetime | None:
+    """Return until when the actor has an open relation with the person of an identity, or None."""
+    query = select(func.max(Relation.until)).where(
+        Relation.person_id == select(Identity.person_id).where(Identity.id == identity).scalar_subquery(),
+        Relation.facility == by.facility,
+        Relation.until > now,
+        Relation.username.is_(None) | (Relation.username == by.id),
+    )
+    return session.scalar(query)
+
+
+def _instant(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        made = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return made if made.tzinfo else made.replace(tzinfo=UTC)

@@ -1,0 +1,189 @@
+"""The part of the index that a batch of registrations touches: read once, changed, written once."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from hie.mpi.moves import MANUAL, Move, log_moves, vetoes
+from hie.mpi.normalise import Demographics
+from hie.schema.mpi import Identity, IdentityKey, Person, PersonLink
+from hie.schema.security import Relation
+
+ALTERED = ("person_id", "name_norm", "birth_date", "gender", "updated_at")
+ALTER = update(Identity).where(Identity.id == bindparam("b_id")).values({n: bindparam(n) for n in ALTERED})
+BARE = Demographics(None, None, None, frozenset())
+
+
+@dataclass(slots=True)
+class Known:
+    """An identity as it stands; is_bare: only its id is known; is_decided: a steward placed it."""
+
+    id: str
+    facility: str | None
+    person: uuid.UUID
+    demographics: Demographics
+    is_bare: bool = False
+    is_decided: bool = False
+
+
+@dataclass(slots=True)
+class World:
+    """Identities with their persons, keys and vetoes, and what of it has changed."""
+
+    known: dict[str, Known] = field(default_factory=dict)
+    members: dict[uuid.UUID, set[str]] = field(default_factory=dict)
+    by_key: dict[int, set[str]] = field(default_factory=dict)
+    vetoed: set[tuple[str, str]] = field(default_factory=set)
+    new_persons: list[uuid.UUID] = field(default_factory=list)
+    added: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    stored_keys: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def sharing(self, keys: Iterable[int]) -> set[str]:
+        """Return the identities that carry one of these keys."""
+        return {identity for key in keys for identity in self.by_key.get(key, ())}
+
+    def add_person(self) -> uuid.UUID:
+        """Add a person without identities."""
+        person = uuid.uuid4()
+        self.new_persons.append(person)
+        self.members[person] = set()
+        return person
+
+    def add(
+        self, identity: str, facility: str | None, person: uuid.UUID, stated: Demographics | None
+    ) -> None:
+        """Add an identity to a person; without demographics it is bare."""
+        self._enter(Known(identity, facility, person, stated or BARE, is_bare=stated is None))
+        self.added.add(identity)
+
+    def change(self, identity: str, stated: Demographics) -> None:
+        """Give an identity its new demographics."""
+        known = self.known[identity]
+        for key in known.demographics.keys - stated.keys:
+            self.by_key[key].discard(identity)
+        for key in stated.keys:
+            self.by_key.setdefault(key, set()).add(identity)
+        known.demographics, known.is_bare = stated, False
+        self.changed.add(identity)
+
+    def move(self, identity: str, person: uuid.UUID) -> None:
+        """Put an identity under another person."""
+        known = self.known[identity]
+        self.members[known.person].discard(identity)
+        self.members.setdefault(person, set()).add(identity)
+        known.person = person
+
+    def _enter(self, known: Known) -> None:
+        self.known[known.id] = known
+        self.members.setdefault(known.person, set()).add(known.id)
+        for key in known.demographics.keys:
+            self.by_key.setdefault(key, set()).add(known.id)
+
+
+def same_as_stored(
+    session: Session, stated: Mapping[str, Demographics]
+) -> tuple[dict[str, uuid.UUID], set[str]]:
+    """Return the persons of those identities whose demographics are stored just so, and their ids."""
+    rows = _identities(session, Identity.id.in_(list(stated)))
+    unchanged = {known.id: known.person for known in rows if known.demographics == stated[known.id]}
+    return unchanged, set(unchanged)
+
+
+def load_world(session: Session, identities: Iterable[str], keys: Iterable[int]) -> World:
+    """Return these identities, those that share a key with them, and all members of their persons."""
+    wanted = set(identities)
+    query = select(IdentityKey.identity).where(IdentityKey.key.in_(list(keys)))
+    wanted |= set(session.scalars(query))
+    persons = select(Identity.person_id).where(Identity.id.in_(wanted))
+    world = World()
+    for known in _identities(session, Identity.person_id.in_(persons)):
+        world._enter(known)
+        world.stored_keys[known.id] = known.demographics.keys
+    if world.known:
+        world.vetoed = vetoes(session, world.known)
+        for identity in _decided(session, list(world.known)):
+            world.known[identity].is_decided = True
+    return world
+
+
+def store_world(session: Session, world: World, moves: Sequence[Move], *, actor: str, now: datetime) -> None:
+    """Write what changed: persons, identities, keys, the log, and the relations that moved along."""
+    if world.new_persons:
+        session.execute(insert(Person), [{"id": p, "created_at": now} for p in world.new_persons])
+    if world.added:
+        session.execute(insert(Identity), [_row(world.known[i], now) for i in sorted(world.added)])
+    moved = {m.identity for m in moves if m.person_from is not None}
+    altered = sorted((world.changed | moved) - world.added)
+    if altered:
+        session.connection().execute(ALTER, [_row(world.known[i], now) | {"b_id": i} for i in altered])
+    _store_keys(session, world)
+    if moves:
+        log_moves(session, moves, actor=actor, now=now)
+    for identity in sorted(moved):
+        person = world.known[identity].person
+        session.execute(update(Relation).where(Relation.identity == identity).values(person_id=person))
+
+
+def _store_keys(session: Session, world: World) -> None:
+    gone, come = [], []
+    for identity in sorted(world.added | world.changed):
+        now = world.known[identity].demographics.keys
+        before = world.stored_keys.get(identity, frozenset())
+        gone += [{"key": key, "identity": identity} for key in sorted(before - now)]
+        come += [{"key": key, "identity": identity} for key in sorted(now - before)]
+    if gone:
+        session.execute(text("DELETE FROM identity_key WHERE key = :key AND identity = :identity"), gone)
+    if come:
+        session.execute(insert(IdentityKey), come)
+
+
+def _row(known: Known, now: datetime) -> dict[str, object]:
+    return {
+        "id": known.id,
+        "facility": known.facility,
+        "person_id": known.person,
+        "name_norm": known.demographics.name,
+        "birth_date": known.demographics.birth_date,
+        "gender": known.demographics.gender,
+        "updated_at": now,
+    }
+
+
+def _identities(session: Session, where: object) -> list[Known]:
+    columns = (
+        Identity.id,
+        Identity.facility,
+        Identity.person_id,
+        Identity.name_norm,
+        Identity.birth_date,
+        Identity.gender,
+    )
+    query = (
+        select(*columns, func.array_remove(func.array_agg(IdentityKey.key), None))
+        .outerjoin(IdentityKey, IdentityKey.identity == Identity.id)
+        .where(where)  # type: ignore[arg-type]
+        .group_by(Identity.id)
+    )
+    found = []
+    for id_, facility, person, name, birth_date, gender, keys in session.execute(query):
+        born: date | None = birth_date
+        stored = Demographics(name, born, gender, frozenset(keys))
+        found.append(Known(id_, facility, person, stored, is_bare=stored == BARE))
+    return found
+
+
+def _decided(session: Session, identities: Sequence[str]) -> set[str]:
+    """Return those whose last move was a person's decision."""
+    query = (
+        select(PersonLink.identity, PersonLink.reason)
+        .where(PersonLink.identity.in_(identities))
+        .ext(distinct_on(PersonLink.identity))
+        .order_by(PersonLink.identity, PersonLink.seq.desc())
+    )
+    return {identity for identity, reason in session.execute(query) if reason in MANUAL}
