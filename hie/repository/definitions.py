@@ -1,13 +1,13 @@
-"""The published R4 SearchParameters, read once: what can be asked for of each type, and where it is found."""
+"""What can be asked for of each resource type (FHIR R4 SearchParameters) and how the index holds it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from esb.fhir.definitions import load
+from esb.fhir.search_parameters import PARAMETERS, Parameter, Path
 
+# The kinds the index answers; quantity, number and composite need narrow tables of their own.
 INDEXED = frozenset({"token", "string", "reference", "date", "uri"})
 
 # The date of each type that stands in its row: the one it is sorted and most often searched by.
@@ -22,61 +22,22 @@ PRIMARY_DATES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One place a parameter looks at.
-
-    name: identifies the element in tokens; parameters over one element share it.
-    steps: keys to follow; `?key=value` keeps parts, `[0]` the first one.
-    type: FHIR type of what is found there. target: the type a reference must point at.
-    """
-
-    name: str
-    steps: tuple[str, ...]
-    type: str
-    target: str | None = None
-    exists: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A search parameter of one resource type."""
-
-    code: str
-    kind: str
-    paths: tuple[Path, ...]
-    targets: tuple[str, ...] = ()
-
-    @property
-    def is_indexed(self) -> bool:
-        """Whether the index answers it."""
-        return self.kind in INDEXED and bool(self.paths)
+@cache
+def indexed_parameters(type_: str) -> dict[str, Parameter]:
+    """Return the parameters of a type that the index answers, by code."""
+    return {code: p for code, p in PARAMETERS[type_].items() if p.kind in INDEXED and p.paths}
 
 
 @cache
-def parameters_of(type_: str) -> dict[str, Parameter]:
-    """Return the search parameters of a type by code, those of every resource included."""
-    published: dict[str, Any] = load("search_parameters")
-    found = {}
-    for code, entry in {**published.get("Resource", {}), **published.get(type_, {})}.items():
-        paths = tuple(
-            Path(
-                ".".join((type_, *path["steps"])),
-                tuple(path["steps"]),
-                path["type"],
-                path.get("target"),
-                path.get("exists", False),
-            )
-            for path in entry["paths"]
-        )
-        found[code] = Parameter(code, entry["kind"], paths, tuple(entry.get("targets", ())))
-    return found
+def path_name(type_: str, path: Path) -> str:
+    """Return the name of an element in tokens; parameters over one element share it."""
+    return ".".join((type_, *path.steps))
 
 
 @cache
 def primary_date(type_: str) -> str | None:
     """Return the code of the date parameter kept in the row itself, or None."""
-    parameters = parameters_of(type_)
+    parameters = indexed_parameters(type_)
     code = PRIMARY_DATES.get(type_, "date")
     return code if code in parameters and parameters[code].kind == "date" else None
 

@@ -7,9 +7,13 @@ from datetime import tzinfo
 from functools import cache
 from typing import Any
 
+from esb.fhir.search_parameters import Path
 from hie.repository import definitions, names, tokens
 from hie.repository.dates import Range, span_of
-from hie.repository.definitions import Path
+
+IN_THE_ROW = ("_id", "_lastUpdated")
+# Elements of which "is it there" is asked, with the keys they have in JSON.
+PRESENT = {"deceased": ("deceasedBoolean", "deceasedDateTime")}
 
 
 class Index:
@@ -66,23 +70,29 @@ def _plan(type_: str) -> dict[str, list[Emit]]:
     """Return what to do with each top-level element of a type."""
     plan: dict[str, dict[tuple[str, str], Emit]] = {}
     primary = definitions.primary_date(type_)
-    for parameter in definitions.parameters_of(type_).values():
-        if not parameter.is_indexed or parameter.code in ("_id", "_lastUpdated"):
+    for parameter in definitions.indexed_parameters(type_).values():
+        if parameter.code in IN_THE_ROW:
             continue
         for path in parameter.paths:
+            name = definitions.path_name(type_, path)
             if parameter.kind == "date":
                 emit = _primary_date if parameter.code == primary else _other_date(parameter.code)
-                key = (path.name, parameter.code)
+                key = (name, parameter.code)
             else:
-                emit = EMITTERS[path.type](path.name) if not path.exists else _present(path.name)
-                # A subject is found through the compartment; a patient element never needs its own token.
-                if path.name == definitions.subject_path(type_):
-                    emit = _subject(path.name)
-                key = (path.name, path.type)
-            plan.setdefault(path.steps[0], {}).setdefault(key, _walker(path, emit))
+                emit = _emitter(name, path, is_subject=name == definitions.subject_path(type_))
+                key = (name, path.type)
+            for first in PRESENT.get(path.steps[0], (path.steps[0],)):
+                plan.setdefault(first, {}).setdefault(key, _walker(path, emit))
     if type_ in ("Patient", "Person", "Practitioner", "RelatedPerson"):
         plan.setdefault("name", {})["name", "reading"] = _each(_han_name(type_))
     return {key: list(emits.values()) for key, emits in plan.items()}
+
+
+def _emitter(name: str, path: Path, *, is_subject: bool) -> Emit:
+    if path.exists:
+        return _present(name)
+    # A subject is found through the compartment: only one that lies elsewhere needs a token.
+    return _subject(name) if is_subject else EMITTERS[path.type](name)
 
 
 def _walker(path: Path, emit: Emit) -> Emit:

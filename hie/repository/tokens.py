@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import md5
 
 SEPARATOR = "\x1f"
 PREFIX_LIMIT = 32  # longest text a string search may ask for; one token per beginning of a value up to here
@@ -16,10 +16,12 @@ IGNORED = str.maketrans("", "", " \t\r\n\u3000·•・‧-'’.,，、")
 
 @lru_cache(maxsize=200_000)
 def token(text: str) -> int:
-    """Return the number that stands for `text` in the index; equal texts give equal numbers, for ever."""
-    return int.from_bytes(
-        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True
-    )
+    """Return the number that stands for `text` in the index; equal texts give equal numbers, for ever.
+
+    MD5 because PostgreSQL can compute it too: `('x' || left(md5(text), 16))::bit(64)::bigint`.
+    """
+    digest = md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @lru_cache(maxsize=50_000)

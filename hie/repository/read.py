@@ -1,0 +1,164 @@
+"""Reads of the repository: stored bytes go out as they are, and the policy is part of every query.
+
+What the actor may not see is not there: denied and absent raise the same NotFound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import Session
+
+from hie.errors import Gone, NotFound
+from hie.schema.repository import Resource, ResourceHistory, ResourceKey
+
+ROWS_AT_A_TIME = 1000
+OWNER = and_(
+    ResourceKey.compartment == Resource.compartment,
+    ResourceKey.type == Resource.type,
+    ResourceKey.id == Resource.id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One stored version.
+
+    superseded: it arrived after a newer one and was never the present version.
+    """
+
+    type: str
+    id: str
+    version: int
+    updated_at: datetime
+    deleted: bool
+    superseded: bool
+    content: bytes
+    compartment: str
+    facility: str | None
+    source_at: datetime
+
+
+def read(session: Session, type_: str, id_: str, where: ColumnElement[bool]) -> Stored:
+    """Return the present version of a resource.
+
+    Args:
+        where: the policy's condition over `Resource`.
+
+    Raises: NotFound if there is none that may be seen; Gone if it was deleted.
+    """
+    found = session.execute(
+        select(
+            Resource.version,
+            Resource.updated_at,
+            Resource.deleted,
+            Resource.content,
+            Resource.compartment,
+            Resource.facility,
+            Resource.source_at,
+        )
+        .join(ResourceKey, OWNER)
+        .where(ResourceKey.type == type_, ResourceKey.id == id_, where)
+    ).one_or_none()
+    if found is None:
+        raise NotFound
+    version, updated_at, deleted, content, compartment, facility, source_at = found
+    if deleted:
+        raise Gone(f"{type_}/{id_} has been deleted; its history is still there.")
+    return Stored(
+        type_, id_, version, updated_at, False, False, content.encode(), compartment, facility, source_at
+    )
+
+
+def vread(session: Session, type_: str, id_: str, version: int, where: ColumnElement[bool]) -> Stored:
+    """Return one version of a resource, the present one or one of the past.
+
+    Raises: NotFound; Gone if that version is a deletion.
+    """
+    for stored in history(session, type_, id_, where, version=version):
+        if stored.deleted:
+            raise Gone(f"Version {version} of {type_}/{id_} is its deletion.")
+        return stored
+    raise NotFound
+
+
+def history(
+    session: Session, type_: str, id_: str, where: ColumnElement[bool], *, version: int | None = None
+) -> list[Stored]:
+    """Return the versions of a resource: the present one first, then the past by version order, newest first.
+
+    Args:
+        version: only this one.
+
+    Raises: NotFound if the resource is not there or may not be seen.
+    """
+    present = session.execute(
+        select(Resource)
+        .join(ResourceKey, OWNER)
+        .where(ResourceKey.type == type_, ResourceKey.id == id_, where)
+    ).scalar_one_or_none()
+    if present is None:
+        raise NotFound
+    past = select(ResourceHistory).where(ResourceHistory.type == type_, ResourceHistory.id == id_)
+    if version is not None:
+        past = past.where(ResourceHistory.version == version)
+    newest_first = (
+        ResourceHistory.source_at.desc(),
+        ResourceHistory.epoch.desc(),
+        ResourceHistory.seq.desc(),
+        ResourceHistory.version.desc(),
+    )
+    found = [] if version not in (None, present.version) else [_stored(present)]
+    if version != present.version:
+        found += [_stored(row) for row in session.scalars(past.order_by(*newest_first))]
+    session.expunge_all()
+    return found
+
+
+def _stored(row: Resource | ResourceHistory) -> Stored:
+    return Stored(
+        row.type,
+        row.id,
+        row.version,
+        row.updated_at,
+        row.deleted,
+        isinstance(row, ResourceHistory) and row.superseded,
+        row.content.encode(),
+        row.compartment,
+        row.facility,
+        row.source_at,
+    )
+
+
+def everything(
+    session: Session,
+    compartments: Sequence[str],
+    where: ColumnElement[bool],
+    *,
+    types: Sequence[str] = (),
+    since: datetime | None = None,
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield (type, id, stored bytes) of all that is kept with some patients, patient by patient.
+
+    One SELECT, not parsed; AuditEvents are left out.
+
+    Args:
+        compartments: ids of source patients, e.g. all of one person.
+        types: only these; since: only what was updated at or after this instant.
+    """
+    wanted = (
+        select(Resource.type, Resource.id, Resource.content)
+        .where(
+            Resource.compartment.in_(compartments), ~Resource.deleted, Resource.type != "AuditEvent", where
+        )
+        .order_by(Resource.compartment, Resource.type, Resource.id)
+    )
+    if types:
+        wanted = wanted.where(Resource.type.in_(types))
+    if since is not None:
+        wanted = wanted.where(Resource.updated_at >= since)
+    for type_, id_, content in session.execute(wanted):
+        yield type_, id_, content.encode()
