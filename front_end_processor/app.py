@@ -1,0 +1,190 @@
+"""The processor as one process: MLLP on the main thread, HTTP, drop folder, writer and relay on their own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+import waitress
+from flask import Flask, request
+from flask import Response as FlaskResponse
+
+from esb.topology import RECORDS
+from front_end_processor import keys
+from front_end_processor.adapters.fhir_rest.inlet import Inlet, Request, Response
+from front_end_processor.cache.engine import Cache, Claim, is_current
+from front_end_processor.cache.station import begin_epoch
+from front_end_processor.config import Config, read_secret
+from front_end_processor.console.app import create_console
+from front_end_processor.console.view import Console
+from front_end_processor.normalise import profile as profiles
+from front_end_processor.normalise.ids import Ids
+from front_end_processor.pipeline.capture import Capture
+from front_end_processor.pipeline.inlets import (
+    capture_fhir,
+    fhir_normaliser,
+    refuse_fhir,
+    replay,
+    resolver,
+)
+from front_end_processor.pipeline.relay import Link
+from front_end_processor.pipeline.writer import Writer
+
+HTTP_THREADS = 10
+WATCH_S = 1.0
+
+log = structlog.get_logger()
+
+
+class NotReady(RuntimeError):
+    """The processor cannot start; the text says what to do."""
+
+
+class Processor:
+    """All parts of one front-end processor, wired."""
+
+    def __init__(self, config: Config) -> None:
+        """Open the cache, take the claim, begin an epoch. Raises: HieError, NotReady, BadProfile."""
+        self.config = config
+        ring = keys.load(config.key_dir)
+        self.profile = profiles.load(config.profile or "base", config.facility, config.zone, config.name)
+        self.ids = Ids(ring.id_key, config.facility)
+        self.cache = Cache(config.cache_url)
+        if not is_current(self.cache.engine):
+            raise NotReady("The cache's tables are not those of this version; run `fep migrate`.")
+        self._claim = Claim(self.cache.engine)
+        self.epoch = begin_epoch(self.cache, config.facility, config.key_dir, datetime.now(UTC))
+        self.link = self._make_link(ring)
+        wake: Callable[[], None] = self.link.wake if self.link else _nothing
+        self.writer = Writer(self.cache, epoch=self.epoch, exchange=RECORDS, stored=wake)
+        self.capture = Capture(
+            self.writer,
+            self.ids,
+            {"fhir": fhir_normaliser(self.ids, resolver(self.cache))},
+        )
+        self.inlet = Inlet(
+            read_secret(config.token_file),
+            config.max_message,
+            partial(capture_fhir, self.capture),
+            partial(refuse_fhir, self.capture),
+        )
+        self.console = Console(
+            self.cache, config.facility, config.name, partial(replay, self.capture, self.cache)
+        )
+        self._http: waitress.server.BaseWSGIServer | None = None
+        self._http_thread: threading.Thread | None = None
+
+    def _make_link(self, ring: keys.KeyRing) -> Link | None:
+        if not self.config.amqp_url or ring.hub is None:
+            log.warning(
+                "link.off", reason="FEP_AMQP_URL or hub.public.jwks is missing; messages are kept until then"
+            )
+            return None
+        return Link(
+            self.cache,
+            facility=self.config.facility,
+            amqp_url=self.config.amqp_url,
+            own=ring.own,
+            hub=ring.hub,
+            ca_file=str(self.config.ca_file) if self.config.ca_file else None,
+        )
+
+    def start(self) -> None:
+        """Start every thread but the MLLP listener. Raises: OSError if the HTTP port is in use."""
+        self.writer.start()
+        web = create_web(self.inlet, self.console, read_secret(self.config.console_password_file))
+        address = self.config.http
+        self._http = waitress.create_server(
+            web,
+            host=address.host,
+            port=address.port,
+            threads=HTTP_THREADS,
+            max_request_body_size=self.config.max_message * 2 + 1024 * 1024,
+            clear_untrusted_proxy_headers=True,
+            ident="fep",
+        )
+        self._http_thread = threading.Thread(target=self._http.run, name="http", daemon=True)
+        self._http_thread.start()
+        if self.link is not None:
+            self.link.start()
+
+    @property
+    def http_port(self) -> int:
+        """The port HTTP really listens on."""
+        assert self._http is not None
+        return int(self._http.effective_port)
+
+    def broken(self) -> str:
+        """Return what has ended that must not; empty while all is well."""
+        if not self.writer.is_alive():
+            return "writer"
+        if self._http_thread is not None and not self._http_thread.is_alive():
+            return "http"
+        return self.link.dead_thread() if self.link else ""
+
+    def stop(self) -> None:
+        """Take nothing more, write what was taken, close."""
+        if self._http is not None:
+            self._http.close()
+        self.writer.close()
+        if self.link is not None:
+            self.link.stop()
+        self._claim.release()
+        self.cache.close()
+
+
+def _nothing() -> None:
+    return None
+
+
+def create_web(inlet: Inlet, console: Console, password: str) -> Flask:
+    """Return the HTTP application: FHIR inlet at /fhir, console at /."""
+    app = create_console(console, password)
+
+    @app.route("/fhir", defaults={"path": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    @app.route("/fhir/", defaults={"path": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    @app.route("/fhir/<path:path>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    def fhir(path: str) -> FlaskResponse:
+        """Hand a FHIR request to the inlet."""
+        query = request.query_string.decode("latin-1")
+        answer: Response = inlet.handle(
+            Request(
+                method=request.method,
+                path=f"{path}?{query}" if query and path else path,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=request.get_data(cache=False),
+                peer=request.remote_addr or "",
+                base_url=f"{request.host_url}fhir",
+            )
+        )
+        return FlaskResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+    return app
+
+
+async def run(processor: Processor) -> int:
+    """Run until SIGTERM or SIGINT, or until a part breaks; return the exit status."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stopping.set)
+    processor.start()
+    config = processor.config
+    log.info("fep.started", facility=config.facility, epoch=processor.epoch, http=processor.http_port)
+    status = 0
+    while not stopping.is_set():
+        try:
+            await asyncio.wait_for(stopping.wait(), WATCH_S)
+        except TimeoutError:
+            if broken := processor.broken():
+                log.error("fep.broken", part=broken)
+                status = 1
+                break
+    await loop.run_in_executor(None, processor.stop)
+    log.info("fep.stopped")
+    return status

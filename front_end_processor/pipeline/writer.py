@@ -1,0 +1,339 @@
+"""The one writer of captures: concurrent senders share a transaction, and with it one wait for the disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from esb.errors import HieError, NotNow
+from front_end_processor.cache.engine import Cache
+from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, alias, blob, blob_need, message, outbox
+from front_end_processor.pipeline.fates import Known, Settled, Verdict, decide
+
+MAX_BATCH = 200
+MAX_BATCH_BYTES = 32 * 1024 * 1024
+MAX_WAITING = 2000
+
+log = structlog.get_logger()
+
+
+class NotStored(NotNow):
+    """Not stored: the local database does not take messages at the moment; send it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """One entry towards the hub: its routing key, deflated body and what the hub needs before it."""
+
+    route: str
+    kind: str
+    source_at: datetime
+    payload: bytes
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobContent:
+    """A large content, sealed for the hub, named by the SHA-256 of what it was."""
+
+    hash: str
+    size: int
+    content_type: str
+    content: bytes
+
+
+@dataclass(slots=True)
+class Submission:
+    """One message on its way into the cache.
+
+    row: the columns of its message row that do not depend on what is there already.
+    refusal: why it cannot be normalised; empty if it can, then `entries` says what it became.
+    may_reuse: whether its control id may stand over other content. replaces: the row a replay works on.
+    """
+
+    row: dict[str, Any]
+    refusal: str
+    entries: Sequence[OutboxEntry] = ()
+    aliases: Sequence[tuple[str, str, str]] = ()
+    blobs: Sequence[BlobContent] = ()
+    may_reuse: bool = False
+    replaces: int | None = None
+    settled: Future[Settled] = field(default_factory=Future)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The sender and its control id."""
+        return str(self.row["sender"]), str(self.row["control_id"])
+
+    @property
+    def size(self) -> int:
+        """How many bytes it writes, about."""
+        return len(self.row["raw"]) + sum(len(entry.payload) for entry in self.entries)
+
+
+class Writer:
+    """A thread that owns the writing connection; `submit` from any thread, in the order that shall hold."""
+
+    def __init__(self, cache: Cache, *, epoch: int, exchange: str, stored: Callable[[], None] = lambda: None):
+        """Prepare it. `stored` is called after each commit that has something to send."""
+        self._cache = cache
+        self._epoch = epoch
+        self._exchange = exchange
+        self._stored = stored
+        self._waiting: queue.Queue[Submission | None] = queue.Queue(MAX_WAITING)
+        self._next: int | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs; a writer that died is a reason to end the process."""
+        return self._thread.is_alive()
+
+    def submit(self, submission: Submission) -> Future[Settled]:
+        """Return the future of a message's fate. Raises: NotStored if too much waits already."""
+        if self._closed:
+            raise NotStored("Not stored: this processor is stopping; send it again.")
+        try:
+            self._waiting.put_nowait(submission)
+        except queue.Full:
+            raise NotStored("Not stored: too many messages wait for the local disk; send it again.") from None
+        return submission.settled
+
+    def close(self, timeout_s: float = 4.0) -> None:
+        """Write what was submitted, then end."""
+        self._closed = True
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            batch, last = self._take()
+            if batch:
+                self._write(batch)
+            if last:
+                return
+
+    def _take(self) -> tuple[list[Submission], bool]:
+        first = self._waiting.get()
+        if first is None:
+            return [], True
+        batch, size = [first], first.size
+        while len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            try:
+                following = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                return batch, True
+            batch.append(following)
+            size += following.size
+        return batch, False
+
+    def _write(self, batch: list[Submission]) -> None:
+        try:
+            settled = self._commit(batch)
+        except Exception as fault:  # noqa: BLE001 - every waiting sender needs an answer, whatever broke
+            self._next = None
+            if len(batch) > 1 and not isinstance(fault, OperationalError):
+                for submission in batch:  # one bad row must not refuse its neighbours
+                    self._write([submission])
+                return
+            cause = type(fault.orig if isinstance(fault, DBAPIError) else fault).__name__
+            log.error("capture.not_stored", messages=len(batch), cause=cause)
+            for submission in batch:
+                submission.settled.set_exception(NotStored())
+            return
+        for submission, fate in zip(batch, settled, strict=True):
+            submission.settled.set_result(fate)
+        if any(submission.entries for submission in batch):
+            self._stored()
+
+    def _commit(self, batch: list[Submission]) -> list[Settled]:
+        with self._cache.writing() as connection:
+            if self._next is None:
+                self._next = _highest(connection) + 1
+            work = _Work(connection, self._epoch, self._exchange, self._next)
+            settled = work.settle(batch)
+            work.write()
+        self._next = work.next_seq
+        return settled
+
+
+def _highest(connection: Connection) -> int:
+    captured = connection.scalar(select(func.max(message.c.seq))) or 0
+    # A replayed or many-entry message owns numbers above its own.
+    ends = select(func.max(message.c.entries_from + message.c.entries - 1))
+    sent = connection.scalar(select(func.max(outbox.c.seq))) or 0
+    return max(captured, connection.scalar(ends) or 0, sent)
+
+
+class _Work:
+    """The rows of one transaction."""
+
+    def __init__(self, connection: Connection, epoch: int, exchange: str, next_seq: int) -> None:
+        self._connection = connection
+        self._epoch = epoch
+        self._exchange = exchange
+        self.next_seq = next_seq
+        self._new: list[dict[str, object]] = []
+        self._updates: list[tuple[int, dict[str, object]]] = []
+        self._outbox: list[dict[str, object]] = []
+        self._aliases: dict[tuple[str, str], str] = {}
+        self._blobs: dict[str, tuple[BlobContent, datetime]] = {}
+        self._needs: list[dict[str, object]] = []
+
+    def settle(self, batch: Sequence[Submission]) -> list[Settled]:
+        """Decide the fate of each message, in order; the earlier ones of the batch count as known."""
+        known = self._known({submission.key[1] for submission in batch})
+        return [self._settle_one(submission, known.setdefault(submission.key, [])) for submission in batch]
+
+    def _known(self, control_ids: set[str]) -> dict[tuple[str, str], list[Known]]:
+        columns = (
+            message.c.seq,
+            message.c.sender,
+            message.c.control_id,
+            message.c.content_hash,
+            message.c.fate,
+            message.c.reason,
+            message.c.received_at,
+        )
+        found: dict[tuple[str, str], list[Known]] = {}
+        rows = self._connection.execute(select(*columns).where(message.c.control_id.in_(control_ids)))
+        for row in rows:
+            key = (row.sender, row.control_id)
+            found.setdefault(key, []).append(
+                Known(row.seq, bytes(row.content_hash), row.fate == CAPTURED, row.reason, row.received_at)
+            )
+        return found
+
+    def _settle_one(self, submission: Submission, known: list[Known]) -> Settled:
+        row = submission.row
+        content_hash, now = bytes(row["content_hash"]), row["received_at"]
+        assert isinstance(now, datetime)
+        verdict = decide(
+            known,
+            content_hash,
+            submission.refusal,
+            may_reuse=submission.may_reuse,
+            replaces=submission.replaces,
+        )
+        if verdict.fate is Verdict.REPEATED:
+            values: dict[str, object] = {"repeats": message.c.repeats + 1, "repeated_at": now}
+            self._updates.append((verdict.seq, values))
+            return Settled(Verdict.REPEATED, verdict.seq)
+        if verdict.fate is Verdict.SET_ASIDE:
+            return self._set_aside(submission, verdict.seq, verdict.reason, known, now)
+        return self._capture(submission, verdict.seq, known, now)
+
+    def _set_aside(
+        self, submission: Submission, seq: int, reason: str, known: list[Known], now: datetime
+    ) -> Settled:
+        content_hash = bytes(submission.row["content_hash"])
+        if seq:  # the same content was set aside before: one row, with the latest reason
+            repeat = {"repeats": message.c.repeats + 1, "repeated_at": now} if not submission.replaces else {}
+            self._updates.append((seq, {"reason": reason, **repeat}))
+        else:
+            seq = self._number(1)
+            self._new.append({**submission.row, "seq": seq, "fate": SET_ASIDE, "reason": reason})
+            known.append(Known(seq, content_hash, False, reason, now))
+        return Settled(Verdict.SET_ASIDE, seq, reason)
+
+    def _capture(self, submission: Submission, seq: int, known: list[Known], now: datetime) -> Settled:
+        content_hash = bytes(submission.row["content_hash"])
+        count = max(1, len(submission.entries))
+        first = self._number(count)
+        entries = {"epoch": self._epoch, "entries_from": first, "entries": len(submission.entries)}
+        if seq:
+            changed = {"replayed_at": now} if submission.replaces else {}
+            fresh = {k: v for k, v in submission.row.items() if k not in _FIXED}
+            self._updates.append((seq, {**fresh, **entries, **changed, "fate": CAPTURED, "reason": ""}))
+            known[:] = [k for k in known if k.seq != seq]
+        else:
+            seq = first
+            self._new.append({**submission.row, **entries, "seq": seq, "fate": CAPTURED, "reason": ""})
+        known.append(Known(seq, content_hash, True, "", now))
+        self._add_entries(submission, first, now)
+        return Settled(Verdict.CAPTURED, seq)
+
+    def _number(self, count: int) -> int:
+        first = self.next_seq
+        self.next_seq += count
+        return first
+
+    def _add_entries(self, submission: Submission, first: int, now: datetime) -> None:
+        for place, entry in enumerate(submission.entries):
+            self._outbox.append(
+                {
+                    "seq": first + place,
+                    "epoch": self._epoch,
+                    "exchange": self._exchange,
+                    "route": entry.route,
+                    "kind": entry.kind[:64],
+                    "source_at": entry.source_at,
+                    "payload": entry.payload,
+                    "created_at": now,
+                    "eligible": 0 if entry.needs else 1,
+                }
+            )
+            self._needs += [{"seq": first + place, "hash": name} for name in entry.needs]
+        self._blobs.update({content.hash: (content, now) for content in submission.blobs})
+        self._aliases.update({(type_, local): target for type_, local, target in submission.aliases})
+
+    def write(self) -> None:
+        """Write everything decided."""
+        if self._new:
+            self._connection.execute(insert(message), _same_keys(self._new))
+        for seq, values in self._updates:
+            self._connection.execute(update(message).where(message.c.seq == seq).values(**values))
+        if self._outbox:
+            self._connection.execute(insert(outbox), self._outbox)
+        self._write_aliases()
+        self._write_blobs()
+
+    def _write_aliases(self) -> None:
+        for (type_, local), target in self._aliases.items():
+            place = (alias.c.type == type_) & (alias.c.local_id == local)
+            if not self._connection.execute(update(alias).where(place).values(resource_id=target)).rowcount:
+                self._connection.execute(insert(alias).values(type=type_, local_id=local, resource_id=target))
+
+    def _write_blobs(self) -> None:
+        if self._needs:
+            self._connection.execute(insert(blob_need), self._needs)
+        for name, (content, now) in self._blobs.items():
+            place = blob.c.hash == name
+            # A content already uploaded and sent again is uploaded again: the hub may have lost it.
+            again = update(blob).where(place).values(uploaded_at=None, content=content.content)
+            if not self._connection.execute(again).rowcount:
+                values = {
+                    "size": content.size,
+                    "content_type": content.content_type,
+                    "content": content.content,
+                }
+                self._connection.execute(insert(blob).values(hash=name, created_at=now, **values))
+
+
+# What a later capture of the same content leaves as it was at the first arrival.
+_FIXED = ("received_at", "inlet", "peer", "sender", "control_id", "content_hash", "raw", "size")
+
+
+def _same_keys(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    blank: dict[str, object] = {"epoch": None, "entries_from": None, "entries": 0}
+    return [{**blank, **row} for row in rows]
+
+
+def failure(fault: BaseException) -> HieError:
+    """Return what a sender is told when its message's future failed."""
+    return fault if isinstance(fault, HieError) else NotStored()
