@@ -144,12 +144,17 @@ def remember(file: Path, process: Process) -> None:
 
 def recall(file: Path) -> Process | None:
     """Return the process of a pid file, None if it has gone or its number was given to another."""
+    process = last(file)
+    return process if process is not None and process.is_alive() else None
+
+
+def last(file: Path) -> Process | None:
+    """Return the process of a pid file, living or dead; None if it was started before the machine was."""
     try:
         row = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    process = Process(int(row["pid"]), int(row["started"]))
-    return process if row.get("boot") == _boot() and process.is_alive() else None
+    return Process(int(row["pid"]), int(row["started"])) if row.get("boot") == _boot() else None
 
 
 def _boot() -> str:
@@ -167,7 +172,13 @@ def wait_until(is_so: Callable[[], bool], *, timeout_s: float, every_s: float = 
 
 
 def stop(process: Process, *, number: int = signal.SIGTERM, timeout_s: float = 20) -> None:
-    """End a process and everything in its session: asked first, forced after the time-out."""
+    """End a process and everything in its session: asked first, forced after the time-out.
+
+    A dead process may be given: what is left of its session is ended then.
+    """
+    if not process.is_alive() and started_at(process.pid) is not None:
+        # Its number, and so perhaps its session, belongs to another now.
+        return
     family = {process.pid: process, **{one.pid: one for one in session_members(process.pid)}}
     process.signal(number)
     reap(process.pid)

@@ -268,7 +268,7 @@ def kill(broker: Broker) -> None:
 def _end_leftovers(broker: Broker) -> None:
     """End what a killed node leaves behind: its wrapper, its child setup, its port mapper."""
     for name in ("node.json", "epmd.json"):
-        process = processes.recall(broker.directory / name)
+        process = processes.last(broker.directory / name)
         if process is not None:
             processes.stop(process, timeout_s=10)
     for name in ("beam.json", "node.json", "epmd.json"):
