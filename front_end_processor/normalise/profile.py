@@ -107,7 +107,7 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path | None]:
         except OSError as error:
             raise BadProfile(f"profile {source}: cannot be read ({error.strerror})") from None
     try:
-        content = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader makes text only
+        content = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""

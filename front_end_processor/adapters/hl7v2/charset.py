@@ -118,7 +118,9 @@ def _guess(raw: bytes, declared: str, codecs: tuple[str, ...], warning: str) -> 
     """Return the message in the first character set that reads all of it."""
     for codec in codecs:
         try:
-            return Decoded(raw.decode(codec), codec, declared, f"{warning}: read as {codec}" if warning else "")
+            return Decoded(
+                raw.decode(codec), codec, declared, f"{warning}: read as {codec}" if warning else ""
+            )
         except UnicodeDecodeError:
             continue
     raise Unreadable(
