@@ -101,7 +101,7 @@ _H05_HEADERS = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one hospital writes its files; `codes` is the place in CODES (1 = H04, 2 = H05, None = canonical)."""
+    """How one hospital writes its files; `codes` is its place in CODES (None = canonical)."""
 
     facility: str
     headers: str  # canonical | zh | vendor

@@ -193,8 +193,8 @@ CHARGES = Layout(
     "charges",
     "费用明细",
     ("charge_no",),
-    "One row per charge line. A refund is a new line with negative quantity and amount that names the line it "
-    "takes back in refund_of. settlement_no is empty where the line was sent before its settlement: a "
+    "One row per charge line. A refund is a new line with negative quantity and amount that names the line "
+    "it takes back in refund_of. settlement_no is empty where the line was sent before its settlement: a "
     "settlement covers all lines of its visit that no earlier settlement covers.",
     _columns(
         """
@@ -261,8 +261,8 @@ CONTROL_TOTALS = Layout(
     "control_totals",
     "日对账",
     ("accounting_date", "total_kind", "category_code"),
-    "What the hospital says it recorded on a day, whatever road it was sent by. One row per day and kind; for "
-    "charges also one row per invoice category (category_code filled). Days without any are left out.",
+    "What the hospital says it recorded on a day, whatever road it was sent by. One row per day and kind; "
+    "for charges also one row per invoice category (category_code filled). Days without any are left out.",
     _columns(
         """
         accounting_date    记账日期     date!          the day

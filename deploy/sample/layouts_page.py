@@ -9,7 +9,7 @@ from deploy.sample.layouts import CATEGORIES, FORMATS, LAYOUTS, PAYERS
 
 HEAD = """# CSV files of the drop folder
 
-Written by `python -m deploy.sample.layouts_page` from `layouts.py` and `dialects.py` there; a test keeps the two alike.
+Written by `python -m deploy.sample.layouts_page` from the tables beside it; a test keeps the two alike.
 
 * One file holds rows of one kind: `<kind>-<yyyymmdd>-<nn>.csv`, kind as headed below.
 * Written as `<name>.part` and renamed when complete; a `.part` is never read.
@@ -17,8 +17,8 @@ Written by `python -m deploy.sample.layouts_page` from `layouts.py` and `dialect
   allowed) or GB18030, by hospital. The header names the columns, so their order does not matter. An unknown
   column is ignored; a missing required column fails the file.
 * A row is named by its key and may be sent again: the later `updated_at` wins.
-* Afterwards the file is in `done/`, or in `failed/` with a `.reason.txt`. If only some rows were bad, they are
-  in `failed/<name>.rejected.csv` with a column `reason`.
+* Afterwards the file is in `done/`, or in `failed/` with a `.reason.txt`. If only some rows were bad, they
+  are in `failed/<name>.rejected.csv` with a column `reason`.
 * A layout's canonical names are the contract. A hospital's column map says which of its headers, date formats
   and codes stand for them; those of the five sample hospitals are in the last sections.
 """
@@ -33,9 +33,7 @@ def page() -> str:
     out = [HEAD]
     for layout in LAYOUTS.values():
         out.append(f"\n## {layout.kind} ({layout.zh})\n\n{layout.about}\n\nKey: {', '.join(layout.key)}\n")
-        out.append(
-            "| column | Chinese header | H05's header | format | required | meaning |\n|---|---|---|---|---|---|"
-        )
+        out.append(_head("column", "Chinese header", "H05's header", "format", "required", "meaning"))
         for c in layout.columns:
             must = "yes" if c.required else ""
             out.append(
@@ -53,9 +51,7 @@ def page() -> str:
     out += [f"| {code} | {name} |" for code, name in CATEGORIES.items()]
     out.append(f"\n## Payers\n\n`total_amount` = {' + '.join(f'`{p}`' for p in PAYERS)}.")
     out.append("\n## How the sample hospitals write\n")
-    out.append(
-        _head("hospital", "headers", "character set", "date", "date and time", "codes", "kinds it sends")
-    )
+    out.append(_head("hospital", "headers", "character set", "date", "time", "codes", "kinds it sends"))
     for d in DIALECTS.values():
         codes = "canonical" if d.codes is None else f"{d.facility}'s own, above"
         headers = {"zh": "Chinese", "vendor": "its vendor's", "canonical": "canonical"}[d.headers]

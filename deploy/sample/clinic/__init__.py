@@ -1,0 +1,1 @@
+"""Clinical content as data: diseases, drugs, panels, imaging, services, staff."""

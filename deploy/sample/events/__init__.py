@@ -1,0 +1,1 @@
+"""From a person's health to what happens in hospitals: registrations, visits, reports, money."""

@@ -1,0 +1,1 @@
+"""What hospitals with FHIR R4 send: transaction Bundles under their own numbers."""
