@@ -1,0 +1,89 @@
+"""Opens an envelope: is it from whom it says, as the broker checked, and is it meant for us?"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from esb.consumer import Delivery
+from esb.envelope import TYPE, VERSION, Entry, unpack
+from esb.errors import Malformed
+from esb.relay import claims_of
+from esb.seal import Keys, NotTrusted, PublicKeys, load_keys, load_public, open_sealed
+
+REFRESH_S = 15.0
+
+
+class Directory:
+    """The facilities' public keys as last read; unknown or renewed ones are read again, not too often."""
+
+    def __init__(self, read: Callable[[], dict[str, dict[str, Any]]]) -> None:
+        self._read = read
+        self._keys: dict[str, PublicKeys] = {}
+        self._read_at = 0.0
+        self._lock = threading.Lock()
+
+    def keys_of(self, facility: str) -> PublicKeys:
+        """Return a facility's public keys. Raises: NotTrusted if it is not registered."""
+        if facility not in self._keys:
+            self.refresh()
+        if facility not in self._keys:
+            raise NotTrusted("The sender is not registered; add it with `hie facility add`.")
+        return self._keys[facility]
+
+    def is_registered(self, facility: str) -> bool:
+        """Say whether a facility has keys here."""
+        return facility in self._keys
+
+    def refresh(self) -> bool:
+        """Read the keys again unless that was done a moment ago; return whether any key is new."""
+        with self._lock:
+            if time.monotonic() - self._read_at < REFRESH_S:
+                return False
+            found = {code: load_public(jwks) for code, jwks in self._read().items()}
+            is_new = {c: k.sign.thumbprint() for c, k in found.items()} != {
+                c: k.sign.thumbprint() for c, k in self._keys.items()
+            }
+            self._keys, self._read_at = found, time.monotonic()
+            return is_new
+
+
+def read_own_keys(key_dir: Path) -> Keys:
+    """Return the hub's own keys. Raises: Malformed if they are not there or cannot be read."""
+    try:
+        return load_keys(json.loads((key_dir / "hub.jwks").read_text("utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise Malformed("The hub has no keys in HIE_KEY_DIR; make them with `hie keys init`.") from None
+
+
+def sender_of(delivery: Delivery) -> str:
+    """Return the facility that published a message, as the broker checked it. Raises: NotTrusted."""
+    facility = delivery.route.partition(".")[0]
+    properties = delivery.properties
+    headers = properties.headers or {}
+    if not facility or properties.user_id != facility or headers.get("facility") != facility:
+        raise NotTrusted("The envelope's sender is not the user that published it.")
+    return facility
+
+
+def open_envelope(delivery: Delivery, directory: Directory, own: Keys) -> list[Entry]:
+    """Return the entries of an envelope whose sender, signature and seal hold.
+
+    Raises: NotTrusted, Malformed.
+    """
+    facility = sender_of(delivery)
+    properties = delivery.properties
+    headers = properties.headers or {}
+    if properties.type != TYPE or headers.get("version") != VERSION:
+        raise Malformed("The envelope's type or version is not known here.")
+    claims = claims_of(facility, delivery.route, properties.message_id or "")
+    signature = str(headers.get("signature", ""))
+    try:
+        plain = open_sealed(delivery.body, signature, claims, sender=directory.keys_of(facility), own=own)
+    except NotTrusted:
+        if not directory.refresh():
+            raise
+        plain = open_sealed(delivery.body, signature, claims, sender=directory.keys_of(facility), own=own)
+    return unpack(plain)

@@ -1,0 +1,196 @@
+"""Stores entries in one transaction: resources, identities, relations, audit, inbox and receipts."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from esb.envelope import Entry, deflate
+from esb.fhir.lexemes import loads
+from esb.inbox import Taken, take
+from esb.topology import RECEIPTS
+from hie.errors import Rejected
+from hie.ingest.reading import Item
+from hie.mpi.identify import Source, identify_many
+from hie.mpi.people import persons_of
+from hie.mpi.relations import EncounterSeen, relate_by_encounters
+from hie.repository.store import write
+from hie.repository.writes import Outcome, Write
+from hie.schema.exchange import inbox, outbox, set_aside
+from hie.security import audit
+from hie.security.actor import Actor, system_actor
+
+CHANGED = ("created", "updated")
+ACTIONS = {"created": "C", "updated": "U", "deleted": "D"}
+REASON_LENGTH = 500
+
+FOREIGN = text(
+    "SELECT k.id FROM resource_key k"
+    " JOIN unnest(CAST(:ids AS text[]), CAST(:facilities AS text[])) AS w (id, f) ON k.id = w.id"
+    " WHERE k.type = 'Patient' AND k.facility IS DISTINCT FROM w.f LIMIT 1"
+)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What became of each entry: the inbox rows to write and the receipts to send, by facility."""
+
+    now: datetime
+    rows: list[Taken] = field(default_factory=list)
+    receipts: dict[str, list[dict[str, object]]] = field(default_factory=lambda: defaultdict(list))
+
+    def settle(self, facility: str, entry: Entry, fate: str, reason: str | None = None) -> None:
+        """Note the fate of an entry that was not taken in before."""
+        why = reason[:REASON_LENGTH] if reason else None
+        self.rows.append(Taken(facility, entry.epoch, entry.seq, entry.kind[:64], self.now, fate, why))
+        self.answer(facility, entry.epoch, entry.seq, fate, why)
+
+    def answer(self, facility: str, epoch: int, seq: int, fate: str, reason: str | None) -> None:
+        """Note a receipt."""
+        self.receipts[facility].append(
+            {"epoch": epoch, "seq": seq, "fate": fate, "reason": reason, "at": self.now.isoformat()}
+        )
+
+
+def store_items(
+    session: Session, items: Sequence[Item], ledger: Ledger, zone: tzinfo, relation_days: int
+) -> None:
+    """Store entries that were not taken in before.
+
+    Raises: Rejected and its kin if one of them cannot be stored; roll back and find out which.
+    """
+    writes = [w for item in items for w in item.writes]
+    outcomes = write(session, writes, ledger.now, zone)
+    _check_own_patients(session, writes, outcomes)
+    persons = identify_many(session, _patients(writes, outcomes), ledger.now, actor="ingest")
+    relate_by_encounters(session, _encounters(writes, outcomes), ledger.now, relation_days)
+    _record(session, items, outcomes, persons, ledger)
+
+
+def _record(
+    session: Session,
+    items: Sequence[Item],
+    outcomes: Sequence[Outcome],
+    persons: dict[str, uuid.UUID],
+    ledger: Ledger,
+) -> None:
+    """Write one audit row per entry and note its fate."""
+    compartments = {outcome.compartment for outcome in outcomes} - persons.keys() - {""}
+    persons = persons | persons_of(session, compartments)
+    actors: dict[str, Actor] = {}
+    rows = []
+    at = 0
+    for item in items:
+        own = outcomes[at : at + len(item.writes)]
+        at += len(item.writes)
+        fates = [outcome.fate for outcome in own]
+        is_late = "superseded" in fates and not any(fate in ACTIONS for fate in fates)
+        ledger.settle(item.facility, item.entry, "superseded" if is_late else "stored")
+        compartment = next((outcome.compartment for outcome in own if outcome.compartment), None)
+        actor = actors.setdefault(item.facility, system_actor("ingest", item.facility))
+        rows.append(
+            audit.audit_row(
+                actor,
+                next((ACTIONS[fate] for fate in fates if fate in ACTIONS), "E"),
+                "ingest",
+                resource_type="Bundle",
+                resource_id=f"{item.facility}.{item.entry.epoch}.{item.entry.seq}",
+                compartment=compartment,
+                person_id=persons.get(compartment) if compartment else None,
+                detail={"kind": item.entry.kind, "resources": len(fates)},
+            )
+        )
+    audit.record_many(session, rows)
+
+
+def _patients(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[Source]:
+    found = []
+    for one, outcome in zip(writes, outcomes, strict=True):
+        if one.type == "Patient" and outcome.fate in CHANGED:
+            content = one.resource if one.resource is not None else loads(outcome.content)
+            found.append(Source(one.id, one.facility, content))
+    return found
+
+
+def _encounters(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[EncounterSeen]:
+    return [
+        EncounterSeen(one.id, one.facility, outcome.compartment, one.resource)
+        for one, outcome in zip(writes, outcomes, strict=True)
+        if one.type == "Encounter"
+        and outcome.fate in CHANGED
+        and one.resource is not None
+        and one.facility is not None
+        and outcome.compartment
+    ]
+
+
+def _check_own_patients(session: Session, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
+    """A facility writes about its own patient records only."""
+    pairs = {
+        (outcome.compartment, one.facility)
+        for one, outcome in zip(writes, outcomes, strict=True)
+        if outcome.compartment
+    }
+    if not pairs:
+        return
+    ids, facilities = zip(*sorted(pairs, key=str), strict=True)
+    if session.scalar(FOREIGN, {"ids": list(ids), "facilities": list(facilities)}) is not None:
+        raise Rejected("A resource refers to another facility's patient record; refer to your own.")
+
+
+def put_aside(session: Session, facility: str, entry: Entry, reason: str, ledger: Ledger) -> None:
+    """Keep an entry that cannot be stored, with the reason, for a re-drive; audit and answer it."""
+    session.execute(
+        insert(set_aside).on_conflict_do_nothing(),
+        [
+            {
+                "facility": facility,
+                "epoch": entry.epoch,
+                "seq": entry.seq,
+                "kind": entry.kind[:64],
+                "source_at": entry.source_at,
+                "payload": entry.payload,
+                "reason": reason[:REASON_LENGTH],
+                "at": ledger.now,
+            }
+        ],
+    )
+    audit.record(
+        session,
+        actor=system_actor("ingest", facility),
+        action="C",
+        operation="ingest",
+        resource_type="Bundle",
+        resource_id=f"{facility}.{entry.epoch}.{entry.seq}",
+        outcome=4,
+        http=None,
+        detail={"kind": entry.kind, "fate": "set_aside"},
+    )
+    ledger.settle(facility, entry, "set_aside", reason)
+
+
+def close_ledger(session: Session, ledger: Ledger) -> None:
+    """Write the inbox rows and one outbox row of receipts per facility."""
+    connection = session.connection()
+    take(connection, inbox, ledger.rows)
+    rows = [
+        {
+            "epoch": 0,
+            "exchange": RECEIPTS,
+            "route": facility,
+            "kind": "receipts",
+            "source_at": ledger.now,
+            "payload": deflate(orjson.dumps(receipts)),
+            "created_at": ledger.now,
+        }
+        for facility, receipts in sorted(ledger.receipts.items())
+        if receipts
+    ]
+    if rows:
+        connection.execute(outbox.insert(), rows)

@@ -1,0 +1,263 @@
+"""Decides the fate of what a queue delivers: stored, set aside, or not now.
+
+A batch is tried as a whole. Where that fails it is halved behind savepoints until what is at fault stands
+alone: what the hospital must correct is set aside with its reason; what is our failure is tried again some
+times, then set aside too; what is away (database, broker) makes the queue wait. The others are stored in the
+same transaction.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psycopg
+import structlog
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from esb.consumer import Delivery
+from esb.envelope import Entry
+from esb.inbox import taken
+from esb.seal import Keys
+from hie.config import Config
+from hie.errors import HieError, NotNow, Rejected
+from hie.ingest.opening import Directory, open_envelope, sender_of
+from hie.ingest.reading import Item, read_entry
+from hie.ingest.storing import Ledger, close_ledger, put_aside, store_items
+from hie.schema.exchange import attempt, inbox
+from hie.security import audit
+from hie.security.actor import Actor
+
+log = structlog.get_logger(__name__)
+
+MAX_ENTRIES = 200
+UNKNOWN = "The hub failed on this message again and again for a reason nobody foresaw; ask its operator."
+Key = tuple[str, int, int]
+
+
+class Refused(NamedTuple):
+    """An entry that cannot be stored, and why."""
+
+    facility: str
+    entry: Entry
+    reason: str
+
+
+class _Failing(Exception):
+    """An entry failed for a reason nobody foresaw."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self.item = item
+
+
+@dataclass(slots=True)
+class Worker:
+    """Handles the batches of one process. `stored` is called after a commit, e.g. to wake the relay."""
+
+    engine: Engine
+    config: Config
+    own: Keys
+    directory: Directory
+    stored: Callable[[], None] = lambda: None
+
+    def handle(self, queue: str, deliveries: Sequence[Delivery]) -> set[int]:
+        """Take in a batch of one queue; return the tags of messages that go to the dead letters.
+
+        Raises: NotNow if nothing more can be stored at the moment; what was stored before stays stored.
+        """
+        dead: set[int] = set()
+        entries: list[tuple[str, Entry]] = []
+        for delivery in deliveries:
+            try:
+                opened = open_envelope(delivery, self.directory, self.own)
+            except Rejected as fault:
+                self._refuse(delivery, fault)
+                dead.add(delivery.tag)
+            except (OperationalError, PoolTimeoutError):
+                raise NotNow("The database is away; the messages wait.") from None
+            else:
+                facility = sender_of(delivery)
+                entries += ((facility, entry) for entry in opened)
+        for begin in range(0, len(entries), MAX_ENTRIES):
+            self._take_in(queue, entries[begin : begin + MAX_ENTRIES])
+        return dead
+
+    def _take_in(self, queue: str, entries: Sequence[tuple[str, Entry]]) -> None:
+        try:
+            with Session(self.engine) as session, session.begin():
+                _check_alone(session, queue)
+                self._settle(session, entries)
+        except _Failing as failing:
+            self._count(failing.item)
+            raise NotNow("A message fails for an unknown reason; it is tried again.") from None
+        except (OperationalError, PoolTimeoutError, psycopg.OperationalError) as error:
+            log.warning("ingest.database_away", kind=type(error).__name__)
+            raise NotNow("The database is away; the messages wait.") from None
+        except DBAPIError as error:
+            log.error("ingest.database_refused", kind=type(error.orig).__name__)
+            raise NotNow("The database refused the batch; it is tried again.") from None
+        self.stored()
+
+    def _settle(self, session: Session, entries: Sequence[tuple[str, Entry]]) -> None:
+        """Store what can be stored. Raises: _Failing if an entry fails for an unknown reason."""
+        ledger = Ledger(datetime.now(UTC))
+        fresh = _not_taken(session, entries, ledger)
+        items, refused = _read(fresh)
+        tries = _tries(session, items)
+        tired = {key for key, count in tries.items() if count >= self.config.ingest_tries}
+        refused += [Refused(i.facility, i.entry, UNKNOWN) for i in items if i.key in tired]
+        items = [item for item in items if item.key not in tired]
+        self._store(session, items, ledger, refused)
+        for one in refused:
+            log.warning("ingest.set_aside", facility=one.facility, seq=one.entry.seq, reason=one.reason)
+            put_aside(session, *one, ledger)
+        if tries:
+            session.execute(delete(attempt).where(attempt.c.message_id.in_([_name(k) for k in tries])))
+        close_ledger(session, ledger)
+
+    def _store(self, session: Session, items: Sequence[Item], ledger: Ledger, refused: list[Refused]) -> None:
+        """Store the items together; halve where that fails, until each that is at fault stands alone."""
+        if not items:
+            return
+        mark = len(ledger.rows), {f: len(r) for f, r in ledger.receipts.items()}
+        try:
+            with session.begin_nested():
+                store_items(session, items, ledger, self.config.zone, self.config.relation_days)
+        except (OperationalError, psycopg.OperationalError, NotNow):
+            raise
+        except Exception as error:  # noqa: BLE001  the fate of every failure is decided here
+            _rewind(ledger, *mark)
+            if len(items) == 1:
+                refused.append(_judge(items[0], error))
+                return
+            half = len(items) // 2
+            self._store(session, items[:half], ledger, refused)
+            self._store(session, items[half:], ledger, refused)
+
+    def _count(self, item: Item) -> None:
+        """Count a failure nobody foresaw, outside the transaction that was rolled back."""
+        row = {"message_id": _name(item.key), "count": 1, "last_error": "unknown", "at": datetime.now(UTC)}
+        statement = insert(attempt).values(row)
+        statement = statement.on_conflict_do_update(
+            index_elements=["message_id"], set_={"count": attempt.c.count + 1, "at": statement.excluded.at}
+        )
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(statement)
+        except OperationalError:
+            raise NotNow("The database is away; the messages wait.") from None
+
+    def _refuse(self, delivery: Delivery, fault: Rejected) -> None:
+        """Note an envelope that cannot be trusted or read; tell whoever the broker says sent it."""
+        user = str(delivery.properties.user_id or "")
+        log.error("ingest.refused", sender=user, message=delivery.properties.message_id, reason=fault.text)
+        ledger = Ledger(datetime.now(UTC))
+        headers = delivery.properties.headers or {}
+        try:
+            numbers = (int(headers["epoch"]), int(headers["first_seq"]), int(headers["last_seq"]))
+        except (KeyError, ValueError, TypeError):
+            numbers = (0, 1, 0)
+        epoch, first, last = numbers
+        if self.directory.is_registered(user):
+            for seq in range(first, min(last, first + MAX_ENTRIES) + 1):
+                ledger.answer(user, epoch, seq, "set_aside", fault.text)
+        try:
+            with Session(self.engine) as session, session.begin():
+                audit.record(
+                    session,
+                    actor=Actor("client", user, user, "facility", purpose="HOPERAT"),
+                    action="E",
+                    operation="ingest",
+                    resource_type="Bundle",
+                    outcome=4,
+                    http=None,
+                    detail={"refused": fault.code},
+                )
+                close_ledger(session, ledger)
+        except (OperationalError, PoolTimeoutError):
+            raise NotNow("The database is away; the messages wait.") from None
+
+
+def _read(entries: Sequence[tuple[str, Entry]]) -> tuple[list[Item], list[Refused]]:
+    items, refused = [], []
+    for facility, entry in entries:
+        try:
+            items.append(read_entry(facility, entry))
+        except HieError as fault:
+            refused.append(Refused(facility, entry, reason_of(fault)))
+    return items, refused
+
+
+def reason_of(fault: HieError) -> str:
+    """Return an error as the reason an interface engineer reads: its text and the elements at fault."""
+    places = "; ".join(
+        f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in fault.issues[:5]
+    )
+    return f"{fault.text} {places}".strip()
+
+
+def _judge(item: Item, error: Exception) -> Refused:
+    """Refuse an item whose content is at fault. Raises: _Failing if nobody knows why it failed."""
+    if isinstance(error, HieError) and error.http < 500:
+        return Refused(item.facility, item.entry, reason_of(error))
+    if isinstance(error, DataError | psycopg.DataError):
+        reason = "The content holds a value the database cannot keep, such as a NUL character."
+        return Refused(item.facility, item.entry, reason)
+    log.error(
+        "ingest.unknown_failure", entry=_name(item.key), kind=type(error).__name__, exc_info=_bare(error)
+    )
+    raise _Failing(item) from None
+
+
+def _bare(error: Exception) -> tuple[type[Exception], Exception, object]:
+    """An exception's place without its text, which may quote a value."""
+    return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__
+
+
+def _rewind(ledger: Ledger, rows: int, receipts: dict[str, int]) -> None:
+    del ledger.rows[rows:]
+    for facility, answers in ledger.receipts.items():
+        del answers[receipts.get(facility, 0) :]
+
+
+def _check_alone(session: Session, queue: str) -> None:
+    """Only one process at a time stores from a queue, whatever the broker believes."""
+    key = int.from_bytes(hashlib.blake2b(queue.encode(), digest_size=8).digest(), signed=True)
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+        raise NotNow("Another process is still storing from this queue.")
+
+
+def _not_taken(
+    session: Session, entries: Sequence[tuple[str, Entry]], ledger: Ledger
+) -> list[tuple[str, Entry]]:
+    """Return the entries seen for the first time; answer the others with what became of them."""
+    keys = [(facility, entry.epoch, entry.seq) for facility, entry in entries]
+    before = taken(session.connection(), inbox, keys)
+    fresh, seen = [], set()
+    for key, (facility, entry) in zip(keys, entries, strict=True):
+        if key in before:
+            fate = "set_aside" if before[key] == "set_aside" else "duplicate"
+            ledger.answer(facility, entry.epoch, entry.seq, fate, None)
+        elif key not in seen:
+            seen.add(key)
+            fresh.append((facility, entry))
+    return fresh
+
+
+def _tries(session: Session, items: Sequence[Item]) -> dict[Key, int]:
+    """Return how often entries of this batch have failed before; usually nothing has."""
+    if session.scalar(select(attempt.c.message_id).limit(1)) is None:
+        return {}
+    names = {_name(item.key): item.key for item in items}
+    query = select(attempt.c.message_id, attempt.c.count).where(attempt.c.message_id.in_(names))
+    return {names[name]: count for name, count in session.execute(query)}
+
+
+def _name(key: Key) -> str:
+    return "{}.{}.{}".format(*key)
