@@ -1,23 +1,29 @@
 """Real servers for the tests: each run has its own PostgreSQL and RabbitMQ on free ports, gone afterwards."""
 
 import contextlib
+import json
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from playwright.sync_api import Browser, Page, sync_playwright
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from deploy.stack import postgres, rabbitmq
+from deploy.stack import ports, postgres, rabbitmq
 from deploy.stack.postgres import Cluster
 from deploy.stack.rabbitmq import Broker
 from hie.schema import migrate
 
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser")
 TEMPLATE = "hie_template"
 
 
@@ -101,3 +107,43 @@ def session(engine: sa.Engine) -> Iterator[Session]:
         with Session(bind=connection, join_transaction_mode="create_savepoint") as inner:
             yield inner
         outer.rollback()
+
+
+@pytest.fixture(scope="session")
+def region(servers_dir: Path) -> Iterator[dict[str, Any]]:
+    """A running region of two hospitals without data, as region.json describes it."""
+    directory = servers_dir / "region"
+    deploy = [str(ROOT / "deploy" / "region")]
+    place = ["--dir", str(directory)]
+    base = str(ports.window(200))
+    try:
+        _deploy([*deploy, "up", *place, "--hospitals", "2", "--port-base", base, "--sample", "0"])
+        yield json.loads((directory / "region.json").read_text(encoding="utf-8"))
+    finally:
+        _deploy([*deploy, "down", *place])
+
+
+def _deploy(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command[:2])}: {done.stderr[-2000:]}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser without a window: Debian's Chromium, or Playwright's own where there is none."""
+    system = next((path for path in CHROMIUM if Path(path).exists()), None)
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=system, args=["--no-sandbox", "--disable-gpu"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with cookies of its own, in Chinese, at the region's time."""
+    context = browser.new_context(
+        locale="zh-CN", timezone_id="Asia/Shanghai", viewport={"width": 1366, "height": 900}
+    )
+    yield context.new_page()
+    context.close()

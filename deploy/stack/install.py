@@ -3,6 +3,7 @@
 Example: python3 deploy/stack/install.py --apt postgres,rabbitmq --dev -- deploy.stack.suite -k merge
 """
 
+import configparser
 import fcntl
 import hashlib
 import json
@@ -128,17 +129,26 @@ def install_packages(needs: list[str]) -> None:
 
 def fingerprint() -> str:
     """Return what the installed Python packages depend on."""
-    text = b"".join((ROOT / name).read_bytes() for name in ("setup.cfg", "pyproject.toml"))
-    return hashlib.sha256(text + str(ROOT).encode()).hexdigest()
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    # Settings of mypy and the like change nothing about what is installed.
+    wanted = {name: dict(setup[name]) for name in setup.sections() if name.split(".")[0] == "options"}
+    return hashlib.sha256(json.dumps([str(ROOT), wanted], sort_keys=True).encode()).hexdigest()
+
+
+def stamp() -> dict[str, object]:
+    """Return what was installed last: the fingerprint, and whether the developers' tools were with it."""
+    try:
+        found: dict[str, object] = json.loads(STAMP.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def is_installed(dev: bool) -> bool:
     """Say whether .venv holds what setup.cfg asks for."""
-    try:
-        stamp = json.loads(STAMP.read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return bool(PYTHON.exists() and stamp["hash"] == fingerprint() and (stamp["dev"] or not dev))
+    last = stamp()
+    return PYTHON.exists() and last.get("hash") == fingerprint() and (not dev or bool(last.get("dev")))
 
 
 def install_python(dev: bool) -> None:
@@ -155,6 +165,7 @@ def install_python(dev: bool) -> None:
         pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         # The plain form of an editable install finds packages that are added later.
         mode = ["--config-settings", "editable_mode=compat"]
+        dev = dev or bool(stamp().get("dev"))
         target = f"{ROOT}[dev]" if dev else str(ROOT)
         run([*pip, *mode, "-e", target], "Installing Python packages into .venv")
         STAMP.write_text(json.dumps({"hash": fingerprint(), "dev": dev}))

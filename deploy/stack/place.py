@@ -107,7 +107,7 @@ class Place:
         """Return what was decided when the region was made, None if there is none here."""
         try:
             return Plan(**json.loads((self / "plan.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def remember_plan(self, plan: Plan) -> None:

@@ -174,9 +174,10 @@ def wait_until(is_so: Callable[[], bool], *, timeout_s: float, every_s: float = 
 def stop(process: Process, *, number: int = signal.SIGTERM, timeout_s: float = 20) -> None:
     """End a process and everything in its session: asked first, forced after the time-out.
 
-    A dead process may be given: what is left of its session is ended then.
+    A dead process may be given: what is left of its session is ended then, at once.
     """
-    if not process.is_alive() and started_at(process.pid) is not None:
+    was_alive = process.is_alive()
+    if not was_alive and started_at(process.pid) is not None:
         # Its number, and so perhaps its session, belongs to another now.
         return
     family = {process.pid: process, **{one.pid: one for one in session_members(process.pid)}}
@@ -187,8 +188,8 @@ def stop(process: Process, *, number: int = signal.SIGTERM, timeout_s: float = 2
         reap(process.pid)
         return not any(one.is_alive() for one in family.values())
 
-    if wait_until(lambda: not process.is_alive(), timeout_s=timeout_s) and wait_until(has_gone, timeout_s=3):
-        return
+    if was_alive and wait_until(lambda: not process.is_alive(), timeout_s=timeout_s):
+        wait_until(has_gone, timeout_s=3)
     for one in [*family.values(), *session_members(process.pid)]:
         one.signal(signal.SIGKILL)
     wait_until(has_gone, timeout_s=5)

@@ -123,9 +123,7 @@ def open_region(directory: Path) -> Region:
     place = Place(directory.absolute())
     plan = place.recall_plan()
     if plan is None:
-        raise Trouble(
-            f"There is no region in {directory}; make one with `deploy/region up --dir {directory}`."
-        )
+        raise Trouble(f"No region is in {directory}; make one with `deploy/region up --dir {directory}`.")
     return Region(place, plan)
 
 
@@ -137,7 +135,6 @@ def make_region(directory: Path, hospitals_wanted: int | None, port_base: int | 
     Raises: Trouble if what is asked for is impossible.
     """
     place = Place(directory.absolute())
-    place.make()
     plan = place.recall_plan()
     if plan is None:
         plan = Plan(
@@ -152,6 +149,7 @@ def make_region(directory: Path, hospitals_wanted: int | None, port_base: int | 
             say(f"This region keeps its ports (from {plan.port_base}); for others choose another --dir.")
         plan = replace(plan, hospitals=max(plan.hospitals, hospitals_wanted or 0))
     _check(plan)
+    place.make()
     place.remember_plan(plan)
     return Region(place, plan)
 

@@ -1,0 +1,140 @@
+"""Parts of the region that need no server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from deploy.stack import certificates, demo, install, ports, processes
+from deploy.stack.errors import Trouble
+from deploy.stack.hospitals import hospitals
+from deploy.stack.place import MOST_HOSPITALS, Place, Plan
+from deploy.stack.region import make_region, open_region
+from deploy.stack.servers import PORTS
+
+SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+def test_a_taken_port_is_named_in_one_sentence():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(Trouble, match=rf"^Port {port} \(for the hub's web\) is in use"):
+            ports.check_free(port, "the hub's web")
+
+
+def test_a_recycled_pid_is_not_taken_for_ours(tmp_path: Path):
+    process = processes.detach(SLEEPER, log=tmp_path / "log")
+    file = tmp_path / "pid.json"
+    processes.remember(file, process)
+    assert processes.recall(file) == process
+    row = json.loads(file.read_text())
+    file.write_text(json.dumps(row | {"started": row["started"] - 1}))
+    assert processes.recall(file) is None
+    file.write_text(json.dumps(row | {"boot": "an earlier one"}))
+    assert processes.last(file) is None
+    processes.stop(process)
+
+
+def test_a_killed_process_counts_as_dead_at_once(tmp_path: Path):
+    process = processes.detach(SLEEPER, log=tmp_path / "log")
+    os.kill(process.pid, 9)
+    assert not process.is_alive()
+    processes.stop(process)
+
+
+def test_stopping_ends_what_the_process_started(tmp_path: Path):
+    family = "import subprocess, sys, signal; subprocess.Popen(sys.argv[1:]); signal.pause()"
+    parent = processes.detach([sys.executable, "-c", family, *SLEEPER], log=tmp_path / "log")
+    assert processes.wait_until(lambda: len(list(processes.session_members(parent.pid))) == 2, timeout_s=10)
+    os.kill(parent.pid, 9)
+    processes.stop(parent)
+    assert processes.wait_until(lambda: not list(processes.session_members(parent.pid)), timeout_s=5)
+
+
+def test_who_reads_the_output_of_a_starter_does_not_hang(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; from deploy.stack import processes;"
+        f"print(processes.detach({SLEEPER!r}, log=Path(sys.argv[1])).pid)"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert time.monotonic() - began < 20
+    found = processes.find(int(done.stdout))
+    assert found is not None
+    processes.stop(found)
+
+
+def test_a_region_of_the_most_hospitals_uses_at_most_100_ports_of_its_own(tmp_path: Path):
+    plan = Plan(port_base=30000, hospitals=MOST_HOSPITALS)
+    used = {plan.port(offset) for offset in (*PORTS.values(), 80)}
+    for member in hospitals(Place(tmp_path), plan):
+        used |= {member.mllp, member.http}
+    assert len(used) == len(PORTS) + 1 + 2 * MOST_HOSPITALS <= 100
+    assert min(used) > 30000
+    assert max(used) < 30200
+
+
+def test_the_first_hospital_has_the_ports_of_the_contract(tmp_path: Path):
+    first, second = hospitals(Place(tmp_path), Plan(hospitals=2))
+    assert (first.mllp, first.http, second.mllp, second.http) == (18101, 18102, 18103, 18104)
+
+
+def test_a_region_keeps_ports_and_secrets_and_may_grow(tmp_path: Path):
+    first = make_region(tmp_path / "r", 2, 21000)
+    secret = first.place.secret("client.bench")
+    again = make_region(tmp_path / "r", 3, 22000)
+    assert (again.plan.port_base, again.plan.hospitals) == (21000, 3)
+    assert make_region(tmp_path / "r", 1, None).plan.hospitals == 3
+    assert again.place.secret("client.bench") == secret
+    assert again.place.secret_file("client.bench").stat().st_mode & 0o777 == 0o600
+    assert again.place.directory.stat().st_mode & 0o777 == 0o711
+
+
+def test_what_cannot_be_is_said_in_one_sentence(tmp_path: Path):
+    with pytest.raises(Trouble, match="between 1 and 40"):
+        make_region(tmp_path / "many", 41, None)
+    with pytest.raises(Trouble, match="No region is in"):
+        open_region(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Trouble, match="choose another --dir"):
+        make_region(tmp_path / "file", None, None)
+
+
+def test_the_servers_certificate_is_renewed_before_it_ends(tmp_path: Path):
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    files = certificates.ensure(tmp_path, now)
+    first = files.server.read_bytes()
+    assert certificates.ensure(tmp_path, now + timedelta(days=300)).server.read_bytes() == first
+    authority = files.ca.read_bytes()
+    certificates.ensure(tmp_path, now + timedelta(days=340))
+    assert files.server.read_bytes() != first
+    assert files.ca.read_bytes() == authority
+    trust = x509.load_pem_x509_certificate(authority)
+    x509.load_pem_x509_certificate(files.server.read_bytes()).verify_directly_issued_by(trust)
+    assert files.server_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_table_with_han_characters_stays_in_line():
+    rows = [("页面", "a"), ("x", "b")]
+    assert demo.table(rows) == "页面  a\n----  -\nx     b"
+
+
+def test_the_installer_needs_nothing_but_the_standard_library():
+    load = f"import runpy; print(runpy.run_path({install.__file__!r})['OLDEST_PYTHON'])"
+    bare = [sys.executable, "-I", "-S", "-c", load]
+    assert subprocess.run(bare, capture_output=True, text=True, check=True).stdout == "(3, 11)\n"
