@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,7 +14,6 @@ from esb.envelope import Entry, deflate
 from esb.fhir.lexemes import loads
 from esb.inbox import Taken, take
 from esb.topology import RECEIPTS
-from hie.errors import Rejected
 from hie.ingest.reading import Item
 from hie.mpi.identify import Source, identify_many
 from hie.mpi.people import persons_of
@@ -25,16 +23,11 @@ from hie.repository.writes import Outcome, Write
 from hie.schema.exchange import inbox, outbox, set_aside
 from hie.security import audit
 from hie.security.actor import Actor, system_actor
+from hie.security.ownership import check_own_patients
 
 CHANGED = ("created", "updated")
 ACTIONS = {"created": "C", "updated": "U", "deleted": "D"}
 REASON_LENGTH = 500
-
-FOREIGN = text(
-    "SELECT k.id FROM resource_key k"
-    " JOIN unnest(CAST(:ids AS text[]), CAST(:facilities AS text[])) AS w (id, f) ON k.id = w.id"
-    " WHERE k.type = 'Patient' AND k.facility IS DISTINCT FROM w.f LIMIT 1"
-)
 
 
 @dataclass(slots=True)
@@ -67,7 +60,9 @@ def store_items(
     """
     writes = [w for item in items for w in item.writes]
     outcomes = write(session, writes, ledger.now, zone)
-    _check_own_patients(session, writes, outcomes)
+    check_own_patients(
+        session, ((outcome.compartment, one.facility) for one, outcome in zip(writes, outcomes, strict=True))
+    )
     persons = identify_many(session, _patients(writes, outcomes), ledger.now, actor="ingest")
     relate_by_encounters(session, _encounters(writes, outcomes), ledger.now, relation_days)
     _record(session, items, outcomes, persons, ledger)
@@ -128,20 +123,6 @@ def _encounters(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[En
         and one.facility is not None
         and outcome.compartment
     ]
-
-
-def _check_own_patients(session: Session, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
-    """A facility writes about its own patient records only."""
-    pairs = {
-        (outcome.compartment, one.facility)
-        for one, outcome in zip(writes, outcomes, strict=True)
-        if outcome.compartment
-    }
-    if not pairs:
-        return
-    ids, facilities = zip(*sorted(pairs, key=str), strict=True)
-    if session.scalar(FOREIGN, {"ids": list(ids), "facilities": list(facilities)}) is not None:
-        raise Rejected("A resource refers to another facility's patient record; refer to your own.")
 
 
 def put_aside(session: Session, facility: str, entry: Entry, reason: str, ledger: Ledger) -> None:

@@ -170,7 +170,7 @@ def _follow_merge(world: World, result: _Result, source: Source, successor: str,
         world.move(source.id, other.person)
 
 
-def _review(world: World, result: _Result, kind: str, one: str, other: str, why: str) -> None:  # noqa: PLR0917
+def _review(world: World, result: _Result, kind: str, one: str, other: str, why: str) -> None:
     """Note a review item, unless people already said that these two are not the same."""
     if pair(one, other) not in world.vetoed:
         result.reviews.append((kind, one, other, why))

@@ -110,7 +110,7 @@ def open_reviews(
     """Return the open review items, oldest first; with a decision's `people`, those it reaches."""
     other = aliased(Identity)
     reach = people if people is not None else true()
-    visible = select(Identity.id).where(reach)
+    visible = select(Identity.id).where(reach).correlate(None)
     query = (
         select(ReviewItem, Identity.facility, other.facility)
         .join(Identity, Identity.id == ReviewItem.identity_a)

@@ -9,6 +9,7 @@ from hie.security.scopes import Scope
 PURPOSES = {
     "TREAT": "treatment",
     "ETREAT": "emergency treatment",
+    "COC": "coordination of care, e.g. a consultation",
     "CAREMGT": "care management",
     "HOPERAT": "operations",
     "PATRQT": "asked for by the patient",

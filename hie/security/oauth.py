@@ -167,9 +167,7 @@ class TokenCache:
         with engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise NotAuthenticated(
-                "The bearer token is unknown or has expired; get one at /oauth/token."
-            )
+            raise NotAuthenticated("The bearer token is unknown or has expired; get one at /oauth/token.")
         scope, expires_at, client_id, facility = row
         actor = Actor(
             "client",
