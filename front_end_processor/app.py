@@ -17,6 +17,7 @@ from flask import Response as FlaskResponse
 from esb.topology import RECORDS
 from front_end_processor import keys
 from front_end_processor.adapters.fhir_rest.inlet import Inlet, Request, Response
+from front_end_processor.adapters.hl7v2.mllp import Limits, Listener
 from front_end_processor.cache.engine import Cache, Claim, is_current
 from front_end_processor.cache.station import begin_epoch
 from front_end_processor.config import Config, read_secret
@@ -24,7 +25,8 @@ from front_end_processor.console.app import create_console
 from front_end_processor.console.view import Console
 from front_end_processor.normalise import profile as profiles
 from front_end_processor.normalise.ids import Ids
-from front_end_processor.pipeline.capture import Capture
+from front_end_processor.pipeline.capture import Capture, Received
+from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet, described, hl7_normaliser
 from front_end_processor.pipeline.inlets import (
     capture_fhir,
     fhir_normaliser,
@@ -37,6 +39,7 @@ from front_end_processor.pipeline.writer import Writer
 
 HTTP_THREADS = 10
 WATCH_S = 1.0
+STOP_S = 2.0
 
 log = structlog.get_logger()
 
@@ -62,11 +65,17 @@ class Processor:
         self.link = self._make_link(ring)
         wake: Callable[[], None] = self.link.wake if self.link else _nothing
         self.writer = Writer(self.cache, epoch=self.epoch, exchange=RECORDS, stored=wake)
+        resolve = resolver(self.cache)
         self.capture = Capture(
             self.writer,
             self.ids,
-            {"fhir": fhir_normaliser(self.ids, resolver(self.cache))},
+            {
+                "mllp": hl7_normaliser(self.profile, self.ids),
+                "fhir": fhir_normaliser(self.ids, resolve),
+            },
+            describe=self._describe,
         )
+        self.hl7 = Hl7Inlet(self.capture, self.profile)
         self.inlet = Inlet(
             read_secret(config.token_file),
             config.max_message,
@@ -78,6 +87,9 @@ class Processor:
         )
         self._http: waitress.server.BaseWSGIServer | None = None
         self._http_thread: threading.Thread | None = None
+
+    def _describe(self, received: Received) -> Received:
+        return described(received, self.profile) if received.inlet == "mllp" else received
 
     def _make_link(self, ring: keys.KeyRing) -> Link | None:
         if not self.config.amqp_url or ring.hub is None:
@@ -175,7 +187,21 @@ async def run(processor: Processor) -> int:
         loop.add_signal_handler(sign, stopping.set)
     processor.start()
     config = processor.config
-    log.info("fep.started", facility=config.facility, epoch=processor.epoch, http=processor.http_port)
+    listener = Listener(
+        config.mllp.host,
+        config.mllp.port,
+        processor.hl7.capture,
+        processor.hl7.refuse,
+        Limits(max_message=config.max_message),
+    )
+    await listener.start()
+    log.info(
+        "fep.started",
+        facility=config.facility,
+        epoch=processor.epoch,
+        http=processor.http_port,
+        mllp=listener.port,
+    )
     status = 0
     while not stopping.is_set():
         try:
@@ -185,6 +211,7 @@ async def run(processor: Processor) -> int:
                 log.error("fep.broken", part=broken)
                 status = 1
                 break
+    await listener.stop(STOP_S)
     await loop.run_in_executor(None, processor.stop)
     log.info("fep.stopped")
     return status

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from esb.fhir.validation import check_resource
-
 from esb.errors import Issue, Malformed, NotSupported, NotValid
 from esb.fhir.bundles import transaction
 from esb.fhir.lexemes import dumps, loads
 from esb.fhir.references import patient_of, references, rewrite
 from esb.fhir.types import RESOURCE_TYPES
+from esb.fhir.validation import check_resource
 from front_end_processor.normalise.fhir_ids import (
     Resolve,
     id_of,

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import structlog
-from esb.fhir.validation import check_resource
 
 from esb.envelope import deflate, partition_of
 from esb.errors import HieError, Rejected
+from esb.fhir.validation import check_resource
 from esb.topology import record_route
 from front_end_processor.normalise.fhir_ids import id_of
 from front_end_processor.normalise.ids import Ids
@@ -88,18 +88,20 @@ class Capture:
         ids: Ids,
         normalisers: dict[str, Normalise],
         *,
+        describe: Callable[[Received], Received] = lambda received: received,
         seal_blob: BlobSeal | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Prepare it.
 
         Args:
-            normalisers: by inlet.
+            normalisers: by inlet. describe: adds what the header of a refused message still tells.
             seal_blob: seals large contents for the hub; without it they travel inside the envelope.
         """
         self._writer = writer
         self._ids = ids
         self._normalisers = normalisers
+        self._describe = describe
         self._seal_blob = seal_blob
         self._clock = clock
 
@@ -126,6 +128,7 @@ class Capture:
             refusal = Rejected(f"This processor could not map the message ({name}); it is kept for replay.")
         if refusal is not None:
             made, entries, blobs = None, [], []
+            received = self._describe(received)
         submission = Submission(
             row=self._row(received, made, content_hash, now, entries),
             refusal=reason_of(refusal) if refusal else "",
@@ -138,7 +141,10 @@ class Capture:
         return Captured(self._writer.submit(submission), made, refusal)
 
     def refuse(self, received: Received, fault: HieError, size: int) -> Future[Settled]:
-        """Submit the note of a message whose content was not taken in (over the size limit, no frame)."""
+        """Submit the note of what could not even be read as a message (over the size limit, half a frame).
+
+        Raises: NotStored if the local database does not take more at the moment.
+        """
         now = self._clock()
         row = self._row(received, None, hashlib.sha256(received.raw).digest(), now, ())
         return self._writer.submit(Submission(row={**row, "size": size}, refusal=reason_of(fault)))
