@@ -1,7 +1,7 @@
 """Ids of resources: an HMAC of facility, type and local id; stable under re-send and opaque to others.
 
-What the local id of a type is, is agreed between all inlets of a hospital, so that a visit that came by HL7 v2
-and its charges that came by file meet:
+What the local id of a type is, is agreed between all inlets of a hospital, so that a visit that came by
+HL7 v2 and its charges that came by file meet:
 
 * Patient: the hospital's own patient number.
 * Encounter: the visit number.

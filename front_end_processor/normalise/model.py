@@ -1,4 +1,4 @@
-"""What normalising gives: one captured message as one transaction Bundle, with what the road needs to know."""
+"""What normalising gives: one captured message as a transaction Bundle, and what the road must know of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 class Normalised:
     """One message, normalised.
 
-    kind: what it was, e.g. `ADT^A01`. sender, control_id: whom and by which number it was sent (MSH-3, MSH-10).
+    kind: what it was, e.g. `ADT^A01`. sender, control_id: by whom and under which number it was sent.
     source_at: the instant the source system gave it (aware). patient_key: the hospital's own patient number,
     which chooses the partition. bundle: the transaction Bundle, UTF-8 JSON. charset: what it was read in.
     warnings: what was left out or could not be mapped, by field and code, without a patient's data.

@@ -1,7 +1,7 @@
 """Character sets of HL7 v2 messages (MSH-18, HL7 table 0211), decided before anything is cut.
 
-471 characters of GBK end in a byte that is a delimiter in ASCII (`|`, `^`, `~`, `\\`), so a message is decoded
-first. MSH-18 is looked for in the header as each likely character set would read it.
+471 characters of GBK end in a byte that is a delimiter in ASCII (`|`, `^`, `~`, `\\`), so a message is
+decoded first. MSH-18 is looked for in the header as each likely character set would read it.
 """
 
 from __future__ import annotations

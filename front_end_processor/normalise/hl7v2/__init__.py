@@ -1,4 +1,4 @@
-"""HL7 v2 -> FHIR R4: one message, one transaction Bundle (after HL7's v2-to-FHIR guide, with Chinese practice)."""
+"""HL7 v2 -> FHIR R4: one message, one transaction Bundle (after HL7's guide, with Chinese practice)."""
 
 from __future__ import annotations
 
@@ -110,9 +110,7 @@ def _source_time(ctx: Context, received: datetime) -> datetime:
         if found is None or found.instant is None:
             continue
         if found.instant > received + _CLOCK_TOLERANCE:
-            ctx.warn(
-                f"{segment.name if segment else ''}-{field}: more than a day ahead, time of receipt taken"
-            )
+            ctx.warn("MSH-7, EVN-2: more than a day ahead, left out")
             continue
         return found.instant
     ctx.warn("MSH-7: no time of the message, time of receipt taken")

@@ -30,6 +30,7 @@ def _name_only(ctx: Context, segment: Segment, field: int) -> Resource | None:
 DIAGNOSIS = (
     Row("DG1-4", "code", _name_only),
     Row("DG1-3", "code", dt.concept("diagnosis")),
+    Row("DG1-19", "recordedDate", dt.date_time),
     Row("DG1-5", "recordedDate", dt.date_time),
     Row("DG1-16", "asserter", dt.practitioner_field),
 )
@@ -89,52 +90,62 @@ def _code_or_none(resource: Resource, ctx: Context, place: str) -> str:
 
 
 def diagnoses(ctx: Context) -> None:
-    """DG1 -> Condition, one per visit and code; the Encounter refers to them with role and rank."""
+    """DG1 -> Condition, one per visit and code; the Encounter refers to them with role and rank.
+
+    A code that is sent as admission and as final diagnosis is one Condition, with the stronger status.
+    """
     strongest: dict[str, int] = {}
     links: list[Resource] = []
     for segment in ctx.message.all("DG1"):
-        condition: Resource = {}
-        fill(ctx, segment, condition, _DIAGNOSIS)
-        key = _code_or_none(condition, ctx, "DG1-3")
-        if not key:
+        resource = _diagnosis(ctx, segment)
+        if resource is None:
             continue
-        own_id = segment.get(20)
-        local = own_id or f"{ctx.visit_key or ctx.patient_key}|{key}"
-        type_ = segment.get(6).upper()
-        known = ctx.code("diagnosis_type", type_, "DG1-6")
-        resource = ctx.base("Condition", local)
-        if segment.get(21).upper() == "D":
-            resource["verificationStatus"] = WRONG
-        else:
-            resource["clinicalStatus"] = ACTIVE
-            if known:
-                resource["verificationStatus"] = coding("condition-ver-status", known.code)
-        resource["category"] = [ENCOUNTER_DIAGNOSIS]
-        resource.update(condition)
-        if "recordedDate" not in resource and segment.get(19):
-            recorded = ctx.date_time(segment, 19)
-            if recorded:
-                resource["recordedDate"] = recorded
-        if own_id:
-            resource["identifier"] = [ctx.identifier("diagnosis", own_id)]
-        strength = _STRENGTH.get(type_, 0)
-        if strength < strongest.get(local, -1):
+        strength = _STRENGTH.get(segment.get(6).upper(), 0)
+        earlier = strongest.get(resource["id"], -1)
+        if strength < earlier:
             continue
-        is_new = local not in strongest
-        strongest[local] = strength
+        strongest[resource["id"]] = strength
         ctx.add(resource)
-        if is_new and "clinicalStatus" in resource:
-            link: Resource = {"condition": {"reference": f"Condition/{resource['id']}"}}
-            if known and known.display in ("AD", "DD", "CC"):
-                link["use"] = coding("diagnosis-role", known.display)
-            rank = segment.get(15)
-            if rank.isascii() and rank.isdigit() and int(rank) > 0:
-                link["rank"] = int(rank)
-            links.append(link)
+        if earlier < 0 and "clinicalStatus" in resource:
+            links.append(_role(ctx, segment, resource["id"]))
     if links and ctx.encounter is not None:
-        known_entry = ctx.known.get(("Encounter", ctx.ids.of("Encounter", ctx.visit_key)))
-        if known_entry is not None:
-            known_entry["resource"]["diagnosis"] = links
+        visit = ctx.known.get(("Encounter", ctx.ids.of("Encounter", ctx.visit_key)))
+        if visit is not None:
+            visit["resource"]["diagnosis"] = links
+
+
+def _diagnosis(ctx: Context, dg1: Segment) -> Resource | None:
+    condition: Resource = {}
+    fill(ctx, dg1, condition, _DIAGNOSIS)
+    key = _code_or_none(condition, ctx, "DG1-3")
+    if not key:
+        return None
+    own_id = dg1.get(20)
+    resource = ctx.base("Condition", own_id or f"{ctx.visit_key or ctx.patient_key}|{key}")
+    if dg1.get(21).upper() == "D":
+        resource["verificationStatus"] = WRONG
+    else:
+        resource["clinicalStatus"] = ACTIVE
+        known = ctx.code("diagnosis_type", dg1.get(6), "DG1-6")
+        if known:
+            resource["verificationStatus"] = coding("condition-ver-status", known.code)
+    resource["category"] = [ENCOUNTER_DIAGNOSIS]
+    resource.update(condition)
+    if own_id:
+        resource["identifier"] = [ctx.identifier("diagnosis", own_id)]
+    return resource
+
+
+def _role(ctx: Context, dg1: Segment, id_: str) -> Resource:
+    """Return Encounter.diagnosis of a DG1: its role (DG1-6) and rank (DG1-15)."""
+    link: Resource = {"condition": {"reference": f"Condition/{id_}"}}
+    known = ctx.code("diagnosis_type", dg1.get(6), "DG1-6")
+    if known and known.display in ("AD", "DD", "CC"):
+        link["use"] = coding("diagnosis-role", known.display)
+    rank = dg1.get(15)
+    if rank.isascii() and rank.isdigit() and int(rank) > 0:
+        link["rank"] = int(rank)
+    return link
 
 
 def problems(ctx: Context) -> None:

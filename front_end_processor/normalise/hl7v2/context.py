@@ -1,4 +1,4 @@
-"""What the mapping of one message works with: the message, the profile, the ids, and what came of it so far."""
+"""What the mapping of one message works with: message, profile, ids, and what came of it so far."""
 
 from __future__ import annotations
 
@@ -29,20 +29,19 @@ class Meanings:
     def __init__(self, profile: Profile, facility: str) -> None:
         self.profile = profile
         self.facility = facility
+        shipped = {name: code.code for name, code in profile.tables["code_system"].items()}
+        self.systems = {**shipped, **profile.systems}
         self.concepts: dict[tuple[str, str], tuple[Resource | None, str]] = {}
         self.defaults: dict[str, str] = dict(profile.hl7v2.get("default_systems") or {})
 
     def system(self, named: str, table: str) -> str:
-        """Return the URI of a coding system as a message names it; the hospital's own one if it is not known."""
+        """Return the URI of a coding system as a message names it; the hospital's own if it is not known."""
         name = named.upper()
         if name in _LOCAL or name.startswith("99"):
             return self.local(table)
-        uri = self.profile.systems.get(name)
-        if uri:
-            return uri
-        known = self.profile.tables["code_system"].get(name)
+        known = self.systems.get(name)
         if known:
-            return known.code
+            return known
         table_number = _HL7_TABLE.match(name)
         if table_number:
             return V2_TABLE + table_number.group(1).zfill(4)
@@ -79,10 +78,8 @@ class Meanings:
             if not code:
                 continue
             named = repeat[first + 2]
-            if named or first == 4:
-                system = self.system(named, table)
-            else:
-                system = self._guess(code, table)
+            by_name = bool(named) or first == 4
+            system = self.system(named, table) if by_name else self._guess(code, table)
             coding = {"system": system, "code": code}
             display = repeat.whole(first + 1)
             if display:

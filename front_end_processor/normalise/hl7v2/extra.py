@@ -1,4 +1,4 @@
-"""A hospital's own further fields of Patient and Encounter, from its profile (`hl7v2.fields`); Z segments too."""
+"""A hospital's own further fields of Patient and Encounter, from its profile (`hl7v2.fields`)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def plans(profile: Profile) -> dict[str, list[tuple[str, Plan]]]:
         source, target, kind = line.get("from", ""), line.get("to", ""), line.get("as", "text")
         type_, _, element = target.partition(".")
         if not _SOURCE.match(source) or type_ not in ("Patient", "Encounter") or not element:
-            raise BadProfile(
-                "hl7v2.fields: write {from: ZPI-3, to: Patient.maritalStatus, as: marital_status}"
-            )
+            raise BadProfile("hl7v2.fields: write {from: ZPI-3, to: Patient.language, as: code}")
         if kind not in CONVERTERS and kind not in profile.tables:
             raise BadProfile(f"hl7v2.fields: `as: {kind}` is neither a converter nor a table of the profile")
         convert = CONVERTERS.get(kind) or dt.coded(kind)

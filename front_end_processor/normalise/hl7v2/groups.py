@@ -1,4 +1,4 @@
-"""Cuts a message into order groups: ORC with its OBR or RX segment, and what hangs on it (HL7 v2.8 ch. 4, 7)."""
+"""Cuts a message into order groups: ORC, its OBR or RX segment, and what hangs on it (HL7 v2.8 ch. 4, 7)."""
 
 from __future__ import annotations
 

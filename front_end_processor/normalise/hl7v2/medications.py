@@ -1,4 +1,4 @@
-"""RXO, RXE -> MedicationRequest; RXA -> MedicationAdministration; RXD -> MedicationDispense (HL7 v2.8 ch. 4A)."""
+"""RXO, RXE -> MedicationRequest; RXA -> MedicationAdministration; RXD -> MedicationDispense (ch. 4A)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PID, PD1 and NK1 -> Patient; which of its numbers is the hospital's own; MRG and A40 -> merged-away Patient."""
+"""PID, PD1 and NK1 -> Patient; which number is the hospital's own; MRG -> the Patient merged away."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _numbers(ctx: Context, segment: Segment, field: int) -> list[Resource]:
 
 
 def _national(ctx: Context, segment: Segment, field: int) -> list[Resource]:
-    """PID-19: a resident ID, permit or foreigner's card if it is one by its check digit; else kept as it came."""
+    """PID-19: a resident ID, permit or foreigner's card if its check digit says so; else as it came."""
     value = segment.get(field).upper()
     if not value:
         return []

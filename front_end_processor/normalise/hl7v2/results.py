@@ -1,7 +1,7 @@
 """ORU, OUL and OBX anywhere -> DiagnosticReport, Observation, Specimen.
 
-A result's id comes from the filler's order number, the item's code and its sub-id, never from its position, so a
-correction reaches the result it corrects.
+A result's id comes from the filler's order number, the item's code and its sub-id, never from its position,
+so a correction reaches the result it corrects.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _TEXT_TYPES = frozenset(("TX", "FT"))
 _FILE_TYPES = frozenset(("ED", "RP"))
 _IMPRESSION = ("IMP", "GDT", "19005-8", "59776-5", "CONCLUSION", "结论", "诊断", "提示", "印象", "意见")
+# LOINC: pulse, breathing, temperature, blood pressure, saturation, weight, height, body mass, head
 _VITAL_SIGNS = frozenset(
-    ("8867-4", "9279-1", "8310-5", "8480-6", "8462-4", "85354-9", "59408-5", "2708-6", "29463-7", "8302-2")
-    + ("39156-5", "8287-5")
+    "8867-4 9279-1 8310-5 8480-6 8462-4 85354-9 59408-5 2708-6 29463-7 8302-2 39156-5 8287-5".split()
 )
 
 
@@ -139,9 +139,8 @@ def _report(ctx: Context, group: Group) -> None:
     order = group.filler or group.placer or f"{ctx.patient_key}|{obr.get(7) or ctx.message.msh.get(10)}"
     category, section = _category(ctx, obr)
     materials = specimens(ctx, group)
-    is_text = bool(group.items) and all(
-        i.obx.get(2).upper() in _TEXT_TYPES | _FILE_TYPES for i in group.items
-    )
+    types = {item.obx.get(2).upper() for item in group.items}
+    is_text = bool(types) and types <= _TEXT_TYPES | _FILE_TYPES
     report = ctx.base("DiagnosticReport", f"{order}|{code_key(code)}")
     report["identifier"] = _identifiers(ctx, group)
     if not report["identifier"]:
@@ -271,7 +270,7 @@ def observations(
             if line and "valueString" in earlier:
                 earlier["valueString"] += "\n" + line
             continue
-        observation = _observation(ctx, item, local, code, obr, category)
+        observation = _observation(ctx, item, obr, local=local, code=code, category=category)
         if materials:
             observation["specimen"] = materials[0]
         if is_text and "valueString" in observation:
@@ -282,7 +281,7 @@ def observations(
 
 
 def _observation(
-    ctx: Context, item: Item, local: str, code: Resource, obr: Segment | None, category: str
+    ctx: Context, item: Item, obr: Segment | None, *, local: str, code: Resource, category: str
 ) -> Resource:
     obx = item.obx
     observation = ctx.base("Observation", local)

@@ -34,7 +34,7 @@ class Moment(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def parse(sent: str, zone: ZoneInfo) -> Moment | None:
+def parse(sent: str, zone: ZoneInfo) -> Moment | None:  # noqa: PLR0911 - ways of being no time
     """Return what a time stamp means; None if there is no such time.
 
     Accepts HL7 precision from the year on, and the separated forms that some systems send instead.
