@@ -1,0 +1,53 @@
+"""The auditor's page: who did what, when, for which purpose, and how it ended (IHE BALP, read only)."""
+
+from datetime import datetime, time, timedelta
+
+from flask import Response, g, request
+from sqlalchemy import select
+
+from hie.errors import NotPermitted
+from hie.portal.pages import as_date, blueprint, hub, now, page, zone
+from hie.schema.security import AuditEventRow as Row
+from hie.security import audit
+from hie.security.access import access
+from hie.security.policy import decide
+
+SHOWN = 100
+FIELDS = ("actor", "facility", "operation", "outcome", "patient", "since", "until", "before")
+
+
+@blueprint.get("/audit")
+@access("portal.audit")
+def trail() -> Response:
+    """Show the audit rows that the user may see, the newest first."""
+    decision = decide(g.actor, "search", "AuditEvent", now=now())
+    if not decision.allowed:
+        raise NotPermitted
+    asked = {name: request.args.get(name, "").strip()[:64] for name in FIELDS}
+    query = select(Row).where(decision.where).order_by(Row.id.desc()).limit(SHOWN + 1)
+    for name, column in (("actor", Row.actor), ("facility", Row.facility), ("operation", Row.operation)):
+        if asked[name]:
+            query = query.where(column == asked[name])
+    if asked["patient"]:
+        query = query.where(Row.compartment == asked["patient"])
+    if asked["outcome"].isdigit():
+        query = query.where(Row.outcome == int(asked["outcome"]))
+    if (since := as_date(asked["since"])) is not None:
+        query = query.where(Row.at >= datetime.combine(since, time.min, zone()))
+    if (until := as_date(asked["until"])) is not None:
+        query = query.where(Row.at < datetime.combine(until + timedelta(days=1), time.min, zone()))
+    if asked["before"].isdigit():
+        query = query.where(Row.id < int(asked["before"]))
+    with hub().begin() as session:
+        rows = session.scalars(query).all()
+        session.expunge_all()
+        audit.record(
+            session,
+            actor=g.actor,
+            action="E",
+            operation="portal.audit",
+            resource_type="AuditEvent",
+            detail={"by": [name for name in FIELDS if asked[name]], "found": len(rows[:SHOWN])},
+        )
+    following = rows[SHOWN - 1].id if len(rows) > SHOWN else None
+    return page("trail.html", rows=rows[:SHOWN], asked=asked, following=following)

@@ -1,0 +1,191 @@
+"""Reports and documents as a doctor reads them: imaging, pathology, examinations, discharge letters."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+
+from hie.services.lookup.codes import code, local_id, words
+from hie.services.lookup.corrections import OldValue, fate, old_values
+from hie.services.lookup.sources import Holdings, Json
+from hie.services.lookup.when import first_of, instant, written
+
+LABORATORY = frozenset({"LAB", "laboratory", "CH", "HM", "MB", "IMM", "SR", "UR"})
+EXAMINATION_WORDS = ("体检", "总检", "健康检查", "physical examination", "check-up")
+READABLE = frozenset({"text/plain", "text/html", "application/xhtml+xml", "text/xml", "application/xml"})
+DATES = ("effectiveDateTime", "effectivePeriod", "date", "issued")
+TAG_BREAK = re.compile(r"</?(?:p|br|div|tr|li|h\d|title|paragraph|item|table|section)\b[^>]*>", re.I)
+TAG = re.compile(r"<[^>]*>")
+UNSEEN = re.compile(r"<(script|style)\b.*?</\1>", re.I | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report or document of one hospital.
+
+    `kind` is laboratory, imaging, examination or document. `parts` are (heading, text) where heading is
+    "findings", "conclusion", "" or the hospital's own. `result_ids` are its results.
+    """
+
+    id: str
+    type: str
+    kind: str
+    name: str
+    at: datetime
+    at_text: str
+    facility: str
+    author: str
+    fate: str
+    parts: tuple[tuple[str, str], ...]
+    old: tuple[OldValue, ...]
+    encounter: str
+    result_ids: tuple[str, ...]
+    attachment: str
+
+
+def reports(holdings: Holdings) -> list[Report]:
+    """Return the reports and documents, the newest first; what a hospital deleted is kept as withdrawn."""
+    made = [_of_report(resource, holdings) for resource in holdings.of("DiagnosticReport")]
+    made += [_of_document(resource, holdings) for resource in holdings.of("DocumentReference")]
+    for past in holdings.withdrawn:
+        gone = {**past.resource, "status": "entered-in-error"}
+        if gone.get("resourceType") == "DiagnosticReport":
+            made.append(_of_report(gone, holdings))
+        elif gone.get("resourceType") == "DocumentReference":
+            made.append(_of_document(gone, holdings))
+    return sorted(made, key=lambda report: report.at, reverse=True)
+
+
+def is_examination(*texts: str) -> bool:
+    """Return whether words name a physical examination."""
+    return any(word in text.lower() for text in texts for word in EXAMINATION_WORDS)
+
+
+def plain_text(content: str, content_type: str) -> str:
+    """Return the readable text of a document; mark-up becomes line breaks, scripts and styles go."""
+    if "html" in content_type or "xml" in content_type:
+        content = unescape(TAG.sub("", TAG_BREAK.sub("\n", UNSEEN.sub("", content))))
+    lines = (line.strip() for line in content.replace("\r", "\n").split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def attachment_bytes(resource: Json) -> tuple[str, bytes] | None:
+    """Return (content type, bytes) of the first attachment that carries its data; None if there is none."""
+    for attachment in _attachments(resource):
+        if attachment.get("data"):
+            try:
+                data = base64.b64decode(attachment["data"], validate=False)
+            except (binascii.Error, ValueError):
+                continue
+            return str(attachment.get("contentType", "application/octet-stream")), data
+    return None
+
+
+def _of_report(resource: Json, holdings: Holdings) -> Report:
+    name = words(resource.get("code"))
+    parts = tuple(_report_parts(resource, holdings))
+    said = "\n".join(text for _, text in parts)
+    old = old_values(said, holdings.versions(resource), lambda past: _say(past, holdings))
+    return _report(resource, _kind(resource, name), name, parts, old, holdings=holdings)
+
+
+def _of_document(resource: Json, holdings: Holdings) -> Report:
+    name = words(resource.get("type")) or str(resource.get("description", ""))
+    kind = "examination" if is_examination(name) else "document"
+    parts = tuple(_attached(resource))
+    gone = resource.get("status") == "entered-in-error" or resource.get("docStatus") == "entered-in-error"
+    stated = {**resource, "status": "entered-in-error" if gone else resource.get("docStatus", "final")}
+    old = old_values(
+        "\n".join(t for _, t in parts), holdings.versions(resource), lambda past: _say(past, holdings)
+    )
+    return _report(stated, kind, name, parts, old, holdings=holdings)
+
+
+def _report(
+    resource: Json,
+    kind: str,
+    name: str,
+    parts: tuple[tuple[str, str], ...],
+    old: tuple[OldValue, ...],
+    *,
+    holdings: Holdings,
+) -> Report:
+    at_text = first_of(resource, *DATES)
+    authors = [*(resource.get("resultsInterpreter") or ()), *(resource.get("performer") or ())]
+    authors += resource.get("author") or ()
+    encounters = (resource.get("context") or {}).get("encounter") or ()
+    attached = attachment_bytes(resource)
+    return Report(
+        id=str(resource.get("id", "")),
+        type=str(resource.get("resourceType", "")),
+        kind=kind,
+        name=name,
+        at=instant(at_text, holdings.zone),
+        at_text=written(at_text, holdings.zone),
+        facility=holdings.facility_of(resource),
+        author="、".join(dict.fromkeys(str(a["display"]) for a in authors if a.get("display"))),
+        fate=fate(resource, old),
+        parts=parts,
+        old=old,
+        encounter=local_id(resource.get("encounter") or (encounters[0] if encounters else None)),
+        result_ids=tuple(local_id(result) for result in resource.get("result") or ()),
+        attachment="" if attached is None or attached[0].split(";")[0] in READABLE else attached[0],
+    )
+
+
+def _kind(resource: Json, name: str) -> str:
+    categories = resource.get("category") or ()
+    codes = {coding.get("code") for category in categories for coding in category.get("coding") or ()}
+    said = [words(category) for category in categories]
+    if is_examination(name, *said) or "PE" in codes:
+        return "examination"
+    if codes & LABORATORY or any("检验" in text for text in said):
+        return "laboratory"
+    if not categories and resource.get("result"):
+        return "laboratory"
+    return "imaging"
+
+
+def _report_parts(resource: Json, holdings: Holdings) -> list[tuple[str, str]]:
+    parts = []
+    if text := str(resource.get("conclusion", "")).strip():
+        parts.append(("conclusion", text))
+    coded = [words(concept) for concept in resource.get("conclusionCode") or ()]
+    if coded and not parts:
+        parts.append(("conclusion", "、".join(coded)))
+    narrative = (resource.get("text") or {}).get("div", "")
+    attached = _attached(resource)
+    for section in attached or ([("findings", plain_text(narrative, "html"))] if narrative else []):
+        parts.insert(0, section if section[0] else ("findings", section[1]))
+    if not parts and code(resource.get("code")):
+        found = {o.get("id"): o for o in holdings.of("Observation")}
+        for result in resource.get("result") or ():
+            observation = found.get(local_id(result)) or {}
+            if len(text := str(observation.get("valueString", ""))) > 20:
+                parts.append((words(observation.get("code")), text))
+    return parts
+
+
+def _attached(resource: Json) -> list[tuple[str, str]]:
+    found = attachment_bytes(resource)
+    if found is None or found[0].split(";")[0].strip() not in READABLE:
+        return []
+    charset = "gb18030" if "gb" in found[0].lower().partition("charset=")[2] else "utf-8"
+    text = plain_text(found[1].decode(charset, "replace"), found[0])
+    return [("", text)] if text else []
+
+
+def _attachments(resource: Json) -> list[Json]:
+    if resource.get("resourceType") == "DocumentReference":
+        return [content.get("attachment") or {} for content in resource.get("content") or ()]
+    return list(resource.get("presentedForm") or ())
+
+
+def _say(resource: Json, holdings: Holdings) -> str:
+    if resource.get("resourceType") == "DocumentReference":
+        return "\n".join(text for _, text in _attached(resource))
+    return "\n".join(text for _, text in _report_parts(resource, holdings))
