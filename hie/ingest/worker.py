@@ -195,11 +195,9 @@ def _read(entries: Sequence[tuple[str, Entry]]) -> tuple[list[Item], list[Refuse
 
 
 def reason_of(fault: HieError) -> str:
-    """Return an error as the reason an interface engineer reads: its text and the elements at fault."""
-    places = "; ".join(
-        f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in fault.issues[:5]
-    )
-    return f"{fault.text} {places}".strip()
+    """Return an error as the reason an interface engineer reads: the elements at fault, or its text."""
+    places = [f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in fault.issues[:5]]
+    return "; ".join(places) if places else fault.text
 
 
 def _judge(item: Item, error: Exception) -> Refused:

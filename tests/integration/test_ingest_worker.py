@@ -1,0 +1,319 @@
+"""The road into the hub: each entry once, poison set aside, nothing lost while something is away."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pika
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from esb.consumer import Delivery
+from esb.envelope import Entry, deflate, inflate
+from esb.errors import NotNow
+from esb.fhir.bundles import delete_entry, entry, patch_entry, transaction
+from esb.relay import Sender, envelope
+from esb.seal import generate_keys, load_keys, load_public, public_part
+from hie.config import Config
+from hie.directory.facilities import facility_keys, put_facility
+from hie.ingest import storing, worker
+from hie.ingest.opening import Directory
+from hie.ingest.redrive import redrive
+from hie.schema import AuditEventRow, Identity, Relation, Resource, ResourceHistory
+from hie.schema.exchange import attempt, inbox, outbox, set_aside
+
+AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
+HUB = generate_keys("hub")
+HOSPITALS = {code: generate_keys(code) for code in ("H01", "H02")}
+STRANGER = generate_keys("H01")
+
+
+@pytest.fixture
+def hub(fresh_database_url: str, tmp_path: Path) -> Iterator[worker.Worker]:
+    """A worker on a database of its own that knows two hospitals."""
+    config = Config.from_env(
+        {
+            "HIE_DATABASE_URL": fresh_database_url,
+            "HIE_KEY_DIR": str(tmp_path),
+            "HIE_RELATION_DAYS": "36500",
+            "HIE_INGEST_TRIES": "2",
+        }
+    )
+    engine = sa.create_engine(config.database_url, hide_parameters=True)
+    with Session(engine) as session, session.begin():
+        for code, keys in HOSPITALS.items():
+            put_facility(session, code, code, "", public_part(keys))
+
+    def read() -> dict[str, Any]:
+        with Session(engine) as session:
+            return facility_keys(session)
+
+    yield worker.Worker(engine, config, load_keys(HUB), Directory(read))
+    engine.dispose()
+
+
+def patient(id_: str = "p1", name: str = "张三") -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": id_, "name": [{"text": name}], "birthDate": "1958-04-12"}
+
+
+def result(id_: str = "o1", value: str = "5.30", whose: str = "p1") -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": id_,
+        "status": "final",
+        "code": {"text": "钾"},
+        "subject": {"reference": f"Patient/{whose}"},
+        "valueQuantity": {"value": orjson.Fragment(value), "unit": "mmol/L"},
+    }
+
+
+def made(seq: int, *requests: dict[str, Any], at: datetime = AT, kind: str = "ADT^A01") -> Entry:
+    return Entry(1, seq, at, kind, deflate(orjson.dumps(transaction(requests))))
+
+
+def sealed(
+    entries: Sequence[Entry], facility: str = "H01", tag: int = 1, keys: Any = None, user: str | None = None
+) -> Delivery:
+    """Return the entries as the broker would deliver them."""
+    own = load_keys(keys or HOSPITALS[facility])
+    sender = Sender(facility, own, lambda _route: load_public(public_part(HUB)))
+    message = envelope(sender, "records", f"{facility}.7", entries, AT)
+    properties = pika.BasicProperties(user_id=user or facility, **message.properties)
+    return Delivery(tag, False, message.route, message.body, properties)
+
+
+def count(hub: worker.Worker, table: Any) -> int:
+    with hub.engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def fates(hub: worker.Worker) -> dict[int, str]:
+    with hub.engine.connect() as connection:
+        return {row.seq: row.fate for row in connection.execute(sa.select(inbox))}
+
+
+def receipts(hub: worker.Worker, facility: str = "H01") -> list[tuple[int, str]]:
+    """Return (seq, fate) of every receipt written for a facility, in order."""
+    query = sa.select(outbox.c.payload).where(outbox.c.route == facility).order_by(outbox.c.seq)
+    with hub.engine.connect() as connection:
+        payloads = connection.scalars(query).all()
+    return [(one["seq"], one["fate"]) for p in payloads for one in orjson.loads(inflate(p))]
+
+
+def test_an_entry_is_stored_with_identity_audit_and_receipt(hub: worker.Worker) -> None:
+    assert hub.handle("ingest.0", [sealed([made(1, entry(patient()), entry(result()))])]) == set()
+    assert count(hub, Resource) == 2
+    assert count(hub, Identity) == 1
+    assert count(hub, AuditEventRow) == 1
+    assert receipts(hub) == [(1, "stored")]
+
+
+def test_digits_are_kept_as_they_came(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()), entry(result(value="128.50")))])])
+    with hub.engine.connect() as connection:
+        content = connection.scalar(sa.select(Resource.content).where(Resource.type == "Observation"))
+    assert '"value":128.50' in str(content)
+
+
+def test_the_same_entry_again_is_stored_once_and_answered_as_a_duplicate(hub: worker.Worker) -> None:
+    message = made(1, entry(patient()))
+    hub.handle("ingest.0", [sealed([message])])
+    hub.handle("ingest.0", [sealed([message]), sealed([message], tag=2)])
+    assert count(hub, inbox) == 1
+    assert receipts(hub) == [(1, "stored"), (1, "duplicate"), (1, "duplicate")]
+
+
+def test_the_same_entry_twice_in_one_batch_is_stored_once(hub: worker.Worker) -> None:
+    message = made(1, entry(patient()))
+    hub.handle("ingest.0", [sealed([message]), sealed([message], tag=2)])
+    assert count(hub, ResourceHistory) == 0
+    assert fates(hub) == {1: "stored"}
+
+
+def broken() -> dict[str, Any]:
+    return entry({"resourceType": "Observation", "id": "x", "status": "never"})
+
+
+def test_poison_among_good_ones_is_set_aside_and_the_others_are_stored(hub: worker.Worker) -> None:
+    entries = [made(n, entry(patient(f"p{n}"))) for n in range(1, 10)]
+    entries[4] = made(5, broken())
+    assert hub.handle("ingest.0", [sealed(entries[:6]), sealed(entries[6:], tag=2)]) == set()
+    assert {seq for seq, fate in fates(hub).items() if fate == "stored"} == {1, 2, 3, 4, 6, 7, 8, 9}
+    assert fates(hub)[5] == "set_aside"
+    assert count(hub, AuditEventRow) == 9
+
+
+def test_what_the_store_refuses_is_set_aside_and_the_others_are_stored(hub: worker.Worker) -> None:
+    unknown = patch_entry("Patient", "nobody", [{"op": "replace", "path": "/active", "value": False}])
+    entries = [made(1, entry(patient())), made(2, unknown), made(3, entry(patient("p3")))]
+    hub.handle("ingest.0", [sealed(entries)])
+    assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
+
+
+def test_a_reason_names_the_element_and_never_the_value(hub: worker.Worker) -> None:
+    wrong = patient() | {"birthDate": "张三的生日"}
+    hub.handle("ingest.0", [sealed([made(1, entry(wrong))])])
+    with hub.engine.connect() as connection:
+        reason = str(connection.scalar(sa.select(set_aside.c.reason)))
+    assert "birthDate" in reason
+    assert "张三" not in reason
+
+
+def test_a_facility_cannot_write_into_another_ones_patient(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    hub.handle("ingest.0", [sealed([made(1, entry(result()))], "H02")])
+    assert receipts(hub, "H02") == [(1, "set_aside")]
+    assert count(hub, Resource) == 1
+
+
+def test_a_facility_cannot_overwrite_another_ones_resource(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    hub.handle("ingest.0", [sealed([made(1, entry(patient(name="李四")))], "H02")])
+    assert receipts(hub, "H02") == [(1, "set_aside")]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        sealed([made(1, entry(patient()))], keys=STRANGER),
+        sealed([made(1, entry(patient()))], user="H02"),
+        replace(sealed([made(1, entry(patient()))]), route="H02.7"),
+    ],
+    ids=["signed by a stranger", "published by another user", "under another's route"],
+)
+def test_a_forged_envelope_is_dead_lettered_and_leaves_a_trace(hub: worker.Worker, forged: Delivery) -> None:
+    assert hub.handle("ingest.0", [forged]) == {1}
+    assert count(hub, Resource) == 0
+    with hub.engine.connect() as connection:
+        assert connection.scalars(sa.select(AuditEventRow.outcome)).all() == [4]
+
+
+def test_an_envelope_cut_short_is_dead_lettered_and_its_sender_told(hub: worker.Worker) -> None:
+    good = sealed([made(1, entry(patient())), made(2, entry(patient("p2")))])
+    assert hub.handle("ingest.0", [replace(good, body=good.body[:-9])]) == {1}
+    hub.handle("ingest.0", [sealed([made(3, entry(patient("p3")))])])
+    assert hub.handle("ingest.0", [replace(good, body=good.body[:-9])]) == {1}
+    assert (1, "set_aside") in receipts(hub)
+
+
+def test_a_renewed_key_is_known_without_a_restart(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    with Session(hub.engine) as session, session.begin():
+        put_facility(session, "H01", "H01", "", public_part(STRANGER))
+    monkeypatch.setattr("hie.ingest.opening.REFRESH_S", 0)
+    assert hub.handle("ingest.0", [sealed([made(2, entry(patient("p2")))], keys=STRANGER)]) == set()
+
+
+def test_the_newer_source_time_wins_whatever_arrives_first(hub: worker.Worker) -> None:
+    newer = made(2, entry(patient(name="新名")), at=AT + timedelta(hours=1))
+    hub.handle("ingest.0", [sealed([newer, made(3, entry(patient(name="旧名")))])])
+    assert fates(hub) == {2: "stored", 3: "superseded"}
+    with hub.engine.connect() as connection:
+        assert "新名" in str(connection.scalar(sa.select(Resource.content)))
+
+
+def test_a_mentioned_patient_does_not_overwrite_the_registered_one(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient(name="全名"), if_none_match=True))])])
+    hub.handle("ingest.0", [sealed([made(2, entry(patient(name="登记名")))])])
+    hub.handle("ingest.0", [sealed([made(3, entry(patient(name="全名"), if_none_match=True))])])
+    with hub.engine.connect() as connection:
+        assert "登记名" in str(connection.scalar(sa.select(Resource.content)))
+
+
+def test_a_deletion_leaves_a_tombstone(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()), entry(result()))])])
+    later = AT + timedelta(minutes=1)
+    hub.handle("ingest.0", [sealed([made(2, delete_entry("Observation", "o1"), at=later)])])
+    with hub.engine.connect() as connection:
+        assert connection.scalar(sa.select(Resource.deleted).where(Resource.type == "Observation")) is True
+
+
+def test_a_merge_by_the_hospital_links_both_records_to_one_person(hub: worker.Worker) -> None:
+    merge: list[dict[str, Any]] = [
+        {"op": "add", "path": "/active", "value": False},
+        {
+            "op": "add",
+            "path": "/link",
+            "value": [{"other": {"reference": "Patient/p1"}, "type": "replaced-by"}],
+        },
+    ]
+    requests = entry(patient("p2", "张三三"), if_none_match=True), patch_entry("Patient", "p2", merge)
+    hub.handle("ingest.0", [sealed([made(1, entry(patient())), made(2, *requests, kind="ADT^A40")])])
+    with hub.engine.connect() as connection:
+        assert len(set(connection.scalars(sa.select(Identity.person_id)))) == 1
+
+
+def test_an_encounter_opens_a_relation_of_its_hospital(hub: worker.Worker) -> None:
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "e1",
+        "status": "in-progress",
+        "class": {"code": "IMP"},
+        "subject": {"reference": "Patient/p1"},
+        "period": {"start": "2026-03-01T08:00:00+08:00"},
+    }
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()), entry(encounter))])])
+    with hub.engine.connect() as connection:
+        assert connection.execute(sa.select(Relation.facility, Relation.cause)).all() == [
+            ("H01", "Encounter/e1")
+        ]
+
+
+def test_while_the_database_is_away_nothing_is_acknowledged(hub: worker.Worker) -> None:
+    away = Config.from_env({"HIE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+    lonely = replace(hub, engine=sa.create_engine(away.database_url))
+    with pytest.raises(NotNow):
+        lonely.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+
+
+def test_a_queue_is_stored_by_one_process_at_a_time(hub: worker.Worker) -> None:
+    with Session(hub.engine) as other, other.begin():
+        worker._check_alone(other, "ingest.0")
+        with pytest.raises(NotNow):
+            hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+        assert hub.handle("ingest.1", [sealed([made(1, entry(patient()))])]) == set()
+
+
+def fails_on(seq: int) -> Callable[..., None]:
+    """The store with a bug that one entry meets."""
+
+    def store(session: Session, items: Any, *more: Any) -> None:
+        if any(item.entry.seq == seq for item in items):
+            raise ZeroDivisionError
+        storing.store_items(session, items, *more)
+
+    return store
+
+
+def test_a_bug_is_tried_again_and_then_set_aside(hub: worker.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "store_items", fails_on(2))
+    batch = [sealed([made(n, entry(patient(f"p{n}"))) for n in (1, 2, 3)])]
+    for _ in range(2):
+        with pytest.raises(NotNow):
+            hub.handle("ingest.0", batch)
+        assert count(hub, Resource) == 0
+    hub.handle("ingest.0", batch)
+    assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
+    assert count(hub, attempt) == 0
+
+
+def test_what_was_set_aside_is_stored_by_a_redrive(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "store_items", fails_on(1))
+        for _ in range(2):
+            with pytest.raises(NotNow):
+                hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+        hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    hub.handle("ingest.0", [sealed([made(2, broken())])])
+    with Session(hub.engine) as session, session.begin():
+        assert redrive(session, hub.config) == {"stored": 1, "refused": 1}
+    assert fates(hub) == {1: "stored", 2: "set_aside"}
+    assert count(hub, Resource) == 1
