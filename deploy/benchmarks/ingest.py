@@ -1,0 +1,84 @@
+"""`bench ingest`: transaction bundles to the hub's FHIR API, with token, policy, audit and validation on."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+
+from deploy.benchmarks import stand
+from deploy.benchmarks.figures import Figure, Report, median_figure, percentile
+from deploy.benchmarks.floors import copy_rows_s, fsync_ms
+from deploy.sample.bundles import patient_record
+
+MUST_RESOURCES_S = 1500
+CLIENTS = 4
+ROUNDS = 3
+BUNDLES = 40
+RESOURCES_EACH = 300
+
+
+def run(data: Path | None) -> Report:
+    """Measure the ingest; `data` holds gzip transaction bundles, else the sample generator makes them."""
+    report = Report("ingest")
+    with stand.region(hospitals=1) as place:
+        fsync = fsync_ms(Path(place["dir"]))
+        rates, waits = [], []
+        for number in range(ROUNDS):
+            bodies = read(data) if data else made(number)
+            rate, times = _round(place, bodies)
+            stand.say(f"round {number + 1}: {rate:.0f} resources/s")
+            rates.append(rate)
+            waits.append(percentile(times, 0.5) * 1000)
+        copied, _rows = copy_rows_s(place["hub"]["database_url"])
+    report.figures += [
+        median_figure(
+            "transaction_bundles", rates, "resources/s", "higher", must=MUST_RESOURCES_S, floor=copied
+        ),
+        median_figure("transaction_bundle_p50", waits, "ms", "lower"),
+        Figure("fsync", fsync, "ms", "lower"),
+    ]
+    return report
+
+
+def read(data: Path) -> list[bytes]:
+    """Return the bundles of a directory. Raises: FileNotFoundError if there are none."""
+    bodies = [gzip.decompress(path.read_bytes()) for path in sorted(data.glob("*.json.gz"))]
+    if not bodies:
+        raise FileNotFoundError(f"No *.json.gz in {data}; name a directory of gzip transaction bundles.")
+    return bodies
+
+
+def made(seed: int) -> list[bytes]:
+    """Return bundles of the sample generator: one person each."""
+    return [body for n in range(BUNDLES) for body in patient_record(RESOURCES_EACH, seed * BUNDLES + n)]
+
+
+def _round(place: dict[str, Any], bodies: list[bytes]) -> tuple[float, list[float]]:
+    resources = sum(len(orjson.loads(body)["entry"]) for body in bodies)
+    authorization = {
+        "Authorization": f"Bearer {stand.token(place)}",
+        "Content-Type": "application/fhir+json",
+    }
+
+    def lane(at: int) -> list[float]:
+        times = []
+        with requests.Session() as session:
+            session.headers.update(authorization)
+            for body in bodies[at::CLIENTS]:
+                begin = time.monotonic()
+                answer = session.post(place["hub"]["fhir"], data=body, timeout=300)
+                if answer.status_code != 200:
+                    raise RuntimeError(f"The hub answered {answer.status_code}: {answer.text[:500]}")
+                times.append(time.monotonic() - begin)
+        return times
+
+    begin = time.monotonic()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        times = [spent for lane_times in pool.map(lane, range(CLIENTS)) for spent in lane_times]
+    return resources / (time.monotonic() - begin), times
