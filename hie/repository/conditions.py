@@ -43,7 +43,7 @@ def condition(type_: str, parameter: Parameter, modifier: str, raw: str, zone: t
         return _by_id(type_, values, modifier)
     if parameter.code == "_lastUpdated":
         _refuse(parameter, modifier)
-        return or_(*(_in_row(*_prefixed(parameter, value, zone), Resource.updated_at) for value in values))
+        return or_(*(at(parameter, value, zone, Resource.updated_at) for value in values))
     build = KINDS.get(parameter.kind)
     if build is None:
         raise NotSupported(f"{parameter.code}: {parameter.kind} parameters are not answered here yet.")
@@ -271,19 +271,19 @@ COMPARISONS: dict[str, Callable[[datetime, datetime, Any, Any], Condition]] = {
 }
 
 
-def _in_row(prefix: str, wanted: Range, at: Any) -> Condition:
-    """Compare an instant of the row with the range asked for."""
-    start, end = wanted
+def at(parameter: Parameter, value: str, zone: tzinfo, column: Any) -> Condition:
+    """Return the condition that an instant in a column is as a date parameter's value says."""
+    prefix, (start, end) = _prefixed(parameter, value, zone)
     return {
-        "eq": and_(at >= start, at < end),
-        "ne": or_(at < start, at >= end),
-        "gt": at >= end,
-        "sa": at >= end,
-        "lt": at < start,
-        "eb": at < start,
-        "ge": at >= start,
-        "le": at < end,
-        "ap": and_(at >= start, at < end),
+        "eq": and_(column >= start, column < end),
+        "ne": or_(column < start, column >= end),
+        "gt": column >= end,
+        "sa": column >= end,
+        "lt": column < start,
+        "eb": column < start,
+        "ge": column >= start,
+        "le": column < end,
+        "ap": and_(column >= start, column < end),
     }[prefix]
 
 

@@ -27,6 +27,7 @@ class Query:
     only_count: no resources, just the number. includes, revincludes: (source type, parameter, target or '').
     remarks: what was not understood and left aside (lenient handling).
     used: the (name, value) pairs that were understood, for the self link.
+    patients: ids of the patients that were named.
     """
 
     type: str
@@ -40,6 +41,7 @@ class Query:
     elements: list[str] = field(default_factory=list)
     remarks: list[Issue] = field(default_factory=list)
     used: list[tuple[str, str]] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ def _add_condition(query: Query, name: str, value: str, how: Reading) -> None:
     except NotSupported as error:
         raise unknown(name, error.text) from None
     query.conditions.append(found)
+    if not dot and (code in ("patient", "subject") or (query.type == "Patient" and code == "_id")):
+        query.patients += [part.rpartition("/")[2] for part in value.split(",")]
 
 
 def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str], how: Reading) -> Condition:

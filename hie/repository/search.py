@@ -64,7 +64,11 @@ def search(how: Search, type_: str, params: Sequence[tuple[str, str]], *, strict
 
     Raises: NotValid, NotSupported, Expired.
     """
-    query = parse(type_, params, Reading(how.zone, strict, lambda target, found: _ids(how, target, found)))
+    query = parse(
+        type_,
+        params,
+        Reading(how.zone, strict, lambda target, inner: find_ids(how.session, how.where, target, inner)),
+    )
     conditions = [Resource.type == type_, ~Resource.deleted, how.where, *query.conditions]
     total = _count(how.session, conditions) if query.total or query.only_count else None
     if query.only_count:
@@ -92,11 +96,16 @@ def _count(session: Session, conditions: Sequence[Condition]) -> int:
     return session.execute(select(func.count()).select_from(Resource).where(*conditions)).scalar_one()
 
 
-def _ids(how: Search, type_: str, conditions: Sequence[Condition]) -> list[str]:
-    """Return the ids that the inner part of a chain finds, within the actor's reach."""
-    found = how.session.scalars(
+def find_ids(
+    session: Session, where: ColumnElement[bool], type_: str, conditions: Sequence[Condition]
+) -> list[str]:
+    """Return the ids of what conditions find within a reach; the inner part of a chain.
+
+    Raises: NotSupported if there are more than can be gone through.
+    """
+    found = session.scalars(
         select(Resource.id)
-        .where(Resource.type == type_, ~Resource.deleted, how.where, *conditions)
+        .where(Resource.type == type_, ~Resource.deleted, where, *conditions)
         .limit(MOST_CHAINED + 1)
     ).all()
     if len(found) > MOST_CHAINED:
@@ -111,15 +120,21 @@ class SortKey:
     column: Any
     descending: bool
     is_instant: bool
+    may_miss: bool = False
 
     def order(self) -> Any:
         """Return the ORDER BY term."""
-        return self.column.desc().nulls_last() if self.descending else self.column.asc().nulls_last()
+        term = self.column.desc() if self.descending else self.column.asc()
+        return term.nulls_last() if self.may_miss else term
 
 
 def _sort_keys(type_: str, sort: Sequence[tuple[Parameter, bool]]) -> list[SortKey]:
     """Return the columns to sort by, the id last: newest first if nothing was asked for."""
-    keys = [SortKey(_sort_column(type_, p), down, True) for p, down in sort if p.code != "_id"]
+    keys = [
+        SortKey(_sort_column(type_, p), down, True, p.code != "_lastUpdated")
+        for p, down in sort
+        if p.code != "_id"
+    ]
     if not sort:
         keys = [SortKey(Resource.updated_at, True, True)]
     down = sort[-1][1] if sort else True
@@ -153,7 +168,7 @@ def _behind(keys: Sequence[SortKey], values: Sequence[Any]) -> Condition:
     for key, value in zip(keys, values, strict=True):
         if value is not None:
             further = key.column < value if key.descending else key.column > value
-            alternatives.append(and_(*equal, or_(further, key.column.is_(None))))
+            alternatives.append(and_(*equal, or_(further, key.column.is_(None)) if key.may_miss else further))
         equal.append(key.column == value if value is not None else key.column.is_(None))
     return or_(*alternatives)
 

@@ -50,7 +50,7 @@ class Resource(Base):
     __table_args__ = (
         Index("ix_resource_tokens", "tokens", postgresql_using="gin"),
         Index("ix_resource_type_updated", "type", "updated_at", "id"),
-        Index("ix_resource_type_date", "type", "date_low", "date_high"),
+        Index("ix_resource_type_date", "type", text("date_low DESC NULLS LAST"), "date_high"),
     )
 
     compartment: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)

@@ -164,7 +164,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_resource_tokens", "resource", ["tokens"], unique=False, postgresql_using="gin")
     op.create_index("ix_resource_type_updated", "resource", ["type", "updated_at", "id"], unique=False)
-    op.create_index("ix_resource_type_date", "resource", ["type", "date_low", "date_high"], unique=False)
+    op.create_index(
+        "ix_resource_type_date",
+        "resource",
+        ["type", sa.literal_column("date_low DESC NULLS LAST"), "date_high"],
+        unique=False,
+    )
     op.create_table(
         "resource_history",
         sa.Column("type", sa.Text(collation="C"), nullable=False),

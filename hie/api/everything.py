@@ -1,0 +1,62 @@
+"""Patient/$everything: all that the region holds of the person behind a source Patient (FHIR R4)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from esb.fhir.types import RESOURCE_TYPES
+from hie.api import answers, asking
+from hie.errors import NotFound, NotValid
+from hie.mpi.people import compartments_around
+from hie.repository import read
+from hie.repository.dates import span
+from hie.security import audit
+from hie.security.access import access
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Open the routes of this module."""
+    blueprint.add_url_rule("/Patient/<id_>/$everything", view_func=everything, methods=["GET", "POST"])
+
+
+@access("$everything")
+def everything(id_: str) -> Response:
+    """Answer the records of all hospitals of a person, one after the other."""
+    asking.check_accept()
+    decision = asking.permitted("everything", "Patient")
+    reach = asking.permitted("everything", "*")
+    types = [name for name in request.args.get("_type", "").split(",") if name]
+    if not RESOURCE_TYPES.issuperset(types):
+        raise NotValid("_type names a type that FHIR R4 does not have.")
+    since = None
+    if "_since" in request.args:
+        since = span(request.args["_since"].replace(" ", "+"), asking.hub().config.zone)
+        if since is None:
+            raise NotValid("_since is no FHIR instant.")
+    base = answers.base()
+    with asking.hub().begin() as session:
+        read.read(session, "Patient", id_, decision.where)
+        compartments = compartments_around(session, id_, reach.people) or [id_]
+        found = read.everything(
+            session, compartments, reach.where, types=types, since=since[0] if since else None
+        )
+        entries = [
+            f'{{"fullUrl":"{base}/{type_}/{found_id}","resource":'.encode()
+            + content
+            + b',"search":{"mode":"match"}}'
+            for type_, found_id, content in found
+        ]
+        audit.record(
+            session,
+            actor=asking.actor(),
+            action="R",
+            operation="$everything",
+            resource_type="Patient",
+            resource_id=id_,
+            compartment=id_,
+            detail={"matches": len(entries), "records": len(compartments)},
+        )
+    if not entries and not types and since is None:
+        raise NotFound
+    links = [("self", answers.query_url(f"Patient/{id_}/$everything", list(request.args.items(multi=True))))]
+    return answers.answer(answers.bundle("searchset", entries, links=links, total=len(entries)))

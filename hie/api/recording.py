@@ -1,0 +1,53 @@
+"""Writes of the API with all that belongs to them: versions, the person of each Patient, relations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg.errors import DeadlockDetected, SerializationFailure
+from sqlalchemy.orm import Session
+
+from esb.fhir import lexemes
+from esb.fhir.validation import check_resource
+from hie.config import Config
+from hie.errors import Conflict
+from hie.mpi.identify import Source, identify_many
+from hie.mpi.relations import EncounterSeen, relate_by_encounters
+from hie.repository import store
+from hie.repository.writes import Outcome, Write
+from hie.security.ownership import check_own_patients
+
+CHANGED = ("created", "updated")
+FOLLOWED = ("Patient", "Encounter")
+
+
+def record(session: Session, writes: Sequence[Write], now: datetime, config: Config) -> list[Outcome]:
+    """Write resources, and let the index of persons and the relations follow; return what became of each.
+
+    Raises: as `store.write`; Conflict where two askers wait for each other.
+    """
+    try:
+        outcomes = store.write(session, writes, now, config.zone)
+    except (DeadlockDetected, SerializationFailure):
+        raise Conflict from None
+    owners = ((outcome.compartment, write.facility) for write, outcome in zip(writes, outcomes, strict=True))
+    check_own_patients(session, owners)
+    patients: list[Source] = []
+    encounters: list[EncounterSeen] = []
+    for write, outcome in zip(writes, outcomes, strict=True):
+        if write.type not in FOLLOWED or outcome.fate not in CHANGED:
+            continue
+        resource = write.resource or lexemes.loads(outcome.content)
+        if write.type == "Patient":
+            patients.append(Source(write.id, write.facility, resource))
+        elif write.facility and outcome.compartment:
+            encounters.append(EncounterSeen(write.id, write.facility, outcome.compartment, resource))
+    if patients:
+        identify_many(session, patients, now)
+    if encounters:
+        relate_by_encounters(session, encounters, now, config.relation_days)
+    return outcomes
+
+
+__all__ = ["check_resource", "record"]
