@@ -1,0 +1,270 @@
+"""The hub's web application: mounts API, portal, token endpoint and blobs; denies what is not marked open."""
+
+import ctypes
+import logging
+import os
+import re
+import signal
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
+from gunicorn.app.base import BaseApplication
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+from esb.fhir.bundles import operation_outcome
+from esb.fhir.lexemes import dumps
+from hie import api, portal
+from hie.config import Config
+from hie.errors import HieError, Issue, NotAuthenticated, NotNow, NotPermitted
+from hie.security import audit
+from hie.security.access import Access, access, access_of
+from hie.security.actor import NOBODY, Actor
+from hie.security.hub import Hub, open_hub
+from hie.security.oauth import bearer_token, named_client, smart_configuration, token_answer
+
+log = logging.getLogger("hie.web")
+
+PR_SET_PDEATHSIG = 1
+FHIR_JSON = "application/fhir+json"
+MACHINES = ("/fhir", "/oauth", "/blobs", "/.well-known", "/healthz")
+BEARER_BLUEPRINTS = ("api",)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+ACTIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+root = Blueprint("root", __name__)
+
+
+def create_app(config: Config) -> Flask:
+    """Return the hub's web application; nothing is connected before the first request."""
+    app = Flask("hie", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = config.max_body
+    app.config["MAX_FORM_MEMORY_SIZE"] = config.max_body
+    app.url_map.strict_slashes = False
+    app.extensions["hie"] = open_hub(config, connections=config.web_threads + 2)
+    app.before_request(open_route)
+    portal.init_app(app)
+    app.register_blueprint(root)
+    app.register_blueprint(api.blueprint, url_prefix="/fhir")
+    app.register_blueprint(portal.blueprint)
+    app.register_error_handler(Exception, answer_error)
+    app.after_request(close_route)
+    return app
+
+
+def hub() -> Hub:
+    """Return the hub behind the request at hand."""
+    found: Hub = current_app.extensions["hie"]
+    return found
+
+
+def open_route() -> None:
+    """Let a request in: its route must be marked open and, unless public, its caller known.
+
+    Raises: NotPermitted for a route without a mark; NotAuthenticated for an unknown caller.
+    """
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.actor = NOBODY.for_request(g.request_id)
+    g.access = None
+    audit.begin_trail()
+    if request.routing_exception is not None:
+        return
+    g.access = access_of(current_app.view_functions.get(request.endpoint or ""))
+    if g.access is None:
+        raise NotPermitted("This route is not open.")
+    if not g.access.public and request.blueprint in BEARER_BLUEPRINTS:
+        g.actor = bearer_actor().for_request(g.request_id)
+
+
+def bearer_actor() -> Actor:
+    """Return the actor behind the request's bearer token. Raises: NotAuthenticated."""
+    token = bearer_token(request.headers.get("Authorization"))
+    return hub().tokens.actor(hub().engine, token, datetime.now(UTC))
+
+
+def answer_error(error: Exception) -> Response:
+    """Turn any error into its one answer: an OperationOutcome for machines, a page for people."""
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
+        return Response(error.get_response(request.environ).data, error.code, error.get_headers())
+    known = as_hie_error(error)
+    if known.http >= 500:
+        # The text of a foreign exception may hold a value: its kind and place are enough to find it.
+        log.error("request %s: %s", g.get("request_id"), type(error).__name__, exc_info=_place(error))
+    g.failed = known
+    if not request.path.startswith(MACHINES):
+        return current_app.make_response(portal.error_page(known))
+    issues = known.issues or (Issue("", known.text, known.code),)
+    response = Response(dumps(operation_outcome(issues)), known.http, content_type=FHIR_JSON)
+    if isinstance(known, NotAuthenticated):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="hie"'
+    if isinstance(known, NotNow):
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def as_hie_error(error: Exception) -> HieError:
+    """Return the error of our family that an exception stands for."""
+    if isinstance(error, HieError):
+        return error
+    if isinstance(error, HTTPException):
+        known = HieError(HTTP_TEXTS.get(error.code or 500, error.name + "."))
+        known.http, known.code = error.code or 500, HTTP_CODES.get(error.code or 500, "processing")
+        return known
+    if isinstance(error, OperationalError | PoolTimeoutError):
+        return NotNow()
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return NotNow()
+    return HieError()
+
+
+HTTP_TEXTS = {
+    404: "There is nothing here that you may see.",
+    405: "This method is not offered here; see the CapabilityStatement at /fhir/metadata.",
+    413: "The body is larger than the limit; send it in parts.",
+    415: "This content type is not read here; send application/fhir+json.",
+}
+HTTP_CODES = {401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 413: "too-long"}
+
+
+def _place(error: Exception) -> Any:
+    bare = type(error).__name__
+    return (RuntimeError, RuntimeError(bare), error.__traceback__)
+
+
+def close_route(response: Response) -> Response:
+    """Give the answer its headers, and the request its audit row if the view wrote none."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    mark: Access | None = g.get("access")
+    wanted = mark.audited if mark else request.path.startswith(MACHINES)
+    if wanted and not audit.is_recorded():
+        record_plainly(mark, response.status_code)
+    return response
+
+
+def record_plainly(mark: Access | None, status: int) -> None:
+    """Write the audit row of a request whose view wrote none: refused, failed, or without a subject."""
+    named = request.view_args or {}
+    kind = next((named[key] for key in ("resource_type", "type_", "type") if key in named), None)
+    resource_id = next((named[key] for key in ("resource_id", "id_", "id") if key in named), None)
+    try:
+        audit.record_denied(
+            hub().engine,
+            actor=g.actor,
+            action=ACTIONS.get(request.method, "E"),
+            operation=mark.operation if mark else "unknown",
+            http=status,
+            outcome=0 if status < 400 else 4 if status < 500 else 8,
+            resource_type=str(kind)[:64] if kind else None,
+            resource_id=str(resource_id)[:64] if resource_id else None,
+        )
+    except DBAPIError:
+        log.error("request %s: the audit row could not be written", g.get("request_id"))
+
+
+@root.post("/oauth/token")
+@access("token", public=True)
+def token() -> tuple[Response, int]:
+    """Give an access token for client credentials, by Basic or in the form (RFC 6749 §4.4)."""
+    form, headers = request.form.to_dict(), dict(request.headers)
+    named = named_client(headers, form)
+    g.actor = Actor("client", named, None, "nobody", request_id=g.request_id)
+    guesser = f"{named} {request.remote_addr}"
+    hub().throttle.check(guesser)
+    with hub().begin() as session:
+        answer = token_answer(
+            session,
+            headers,
+            form,
+            now=datetime.now(UTC),
+            lifetime_s=hub().config.token_lifetime_s,
+        )
+        is_given = answer.status == 200
+        audit.record(
+            session,
+            actor=g.actor,
+            action="E",
+            operation="token",
+            outcome=0 if is_given else 4,
+            http=answer.status,
+        )
+    (hub().throttle.succeeded if is_given else hub().throttle.failed)(guesser)
+    response = jsonify(answer.body)
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response, answer.status
+
+
+@root.get("/.well-known/smart-configuration")
+@root.get("/fhir/.well-known/smart-configuration")
+@access("smart-configuration", public=True, audited=False)
+def well_known() -> Response:
+    """Say where and how a token is had (SMART App Launch 2.2 §2.1)."""
+    return jsonify(smart_configuration(hub().config.base_url))
+
+
+@root.get("/healthz")
+@access("health", public=True, audited=False)
+def health() -> Response:
+    """Say that this process answers and its database too."""
+    with hub().engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return jsonify({"status": "ok"})
+
+
+def serve(config: Config) -> None:
+    """Serve until told to stop: gunicorn with threads, each worker with its own connections."""
+    Server(config).run()
+
+
+class Server(BaseApplication):
+    """Gunicorn inside our own process, configured from our own settings."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take the settings over; gunicorn reads no file and no arguments of its own."""
+        settings = {
+            "bind": self._config.http,
+            "workers": self._config.web_workers,
+            "threads": self._config.web_threads,
+            "worker_class": "gthread",
+            "preload_app": True,
+            "post_fork": die_with_the_master,
+            "timeout": 120,
+            "graceful_timeout": 20,
+            "keepalive": 75,
+            "limit_request_line": 8190,
+            "control_socket_disable": True,
+            "proc_name": "hie web",
+            "loglevel": self._config.log_level.lower(),
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return the application; made before the fork, it has not connected to anything yet."""
+        return create_app(self._config)
+
+
+def die_with_the_master(arbiter: Any, worker: Any) -> None:
+    """Ask the kernel to end a worker when its master is gone, however that ended (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != arbiter.pid:
+        os._exit(1)
