@@ -6,7 +6,7 @@ bootstrap() {
     if [ -z "$python" ]; then
         if [ "$(id -u)" = 0 ]; then root=; else root=sudo; fi
         echo "  Installing python3 ..." >&2
-        if ! { $root apt-get update && $root apt-get install -y --no-install-recommends python3 python3-venv; } >&2; then
+        if ! { $root apt-get -qq update && $root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends python3 python3-venv; } >&2; then
             echo "Python is missing; run \`apt-get install python3 python3-venv\` as root, then this again." >&2
             exit 2
         fi

@@ -94,12 +94,13 @@ class Servers:
     def launch(self) -> None:
         """Start the servers unless they run; the broker is given its time in `wait`."""
         broker, cluster = self.broker, self.cluster
+        if cluster is not None:
+            postgres.create(cluster)
         if broker is not None:
             certificates.ensure(broker.certificates.directory)
             rabbitmq.launch(broker)
         if cluster is not None:
             with step("PostgreSQL"):
-                postgres.create(cluster)
                 postgres.start(cluster)
                 postgres.ensure_role(cluster, DATABASE, self.place.secret("database"))
                 postgres.ensure_database(cluster, DATABASE, DATABASE)
