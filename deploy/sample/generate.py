@@ -81,7 +81,7 @@ def _visit(visit: Visit, extracts: Extracts) -> Iterator[Event]:
         writer = fhir.VisitWriter(visit)
         yield from writer.visits()
         yield from writer.clinical()
-        yield from writer.money()
+        yield from writer.charges()
         return
     if make == 4:
         csv_files.visit(visit, extracts)

@@ -141,7 +141,7 @@ def payers(
         if insurance == "public":
             paid["civil_servant"] = rest * 70 // 100
         if poor:
-            paid["medical_aid"] = rest * 60 // 100
+            paid["medical_aid"] = (rest - paid["civil_servant"]) * 60 // 100
         rest -= paid["civil_servant"] + paid["medical_aid"]
         if insurance in ("employee", "public") and not inpatient:
             paid["personal_account"] = min(rest, 20_000)

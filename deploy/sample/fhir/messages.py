@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from deploy.sample.fhir import money
 from deploy.sample.fhir import resources as r
 from deploy.sample.model import Change, Charge, Event, Report, Visit
 
@@ -98,14 +99,14 @@ class VisitWriter:
             content.insert(0, r.order(visit, report))
         return [*content, r.report(visit, report, ordered)]
 
-    def money(self) -> Iterator[Event]:
+    def charges(self) -> Iterator[Event]:
         """Yield charge lines by day and the settlements."""
         visit = self.visit
         days: dict[str, list[Charge]] = {}
         for line in visit.charges:
             days.setdefault(f"{line.at:%Y%m%d}{bool(line.refund_of):d}", []).append(line)
         for lines in days.values():
-            at = max(line.at for line in lines) + timedelta(minutes=10)
-            yield self._event(at, [r.charge(visit, line) for line in lines])
+            at = max(line.at for line in lines) + timedelta(minutes=2)
+            yield self._event(at, [money.charge(visit, line) for line in lines])
         for settlement in visit.settlements:
-            yield self._event(settlement.at + timedelta(minutes=1), [r.invoice(visit, settlement)])
+            yield self._event(settlement.at + timedelta(minutes=1), [money.invoice(visit, settlement)])

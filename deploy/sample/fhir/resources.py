@@ -13,8 +13,7 @@ from deploy.sample.clinic.diseases import ALLERGENS
 from deploy.sample.clinic.drugs import DRUGS, FREQUENCIES, ROUTES
 from deploy.sample.clinic.staff import Doctor
 from deploy.sample.events.reports import local_code
-from deploy.sample.layouts import CATEGORIES
-from deploy.sample.model import Appointment, Charge, Known, Prescription, Report, Result, Settlement, Visit
+from deploy.sample.model import Appointment, Known, Prescription, Report, Result, Visit
 from esb.fhir import identifiers
 
 Resource = dict[str, Any]
@@ -61,7 +60,7 @@ def lexeme(text: str) -> orjson.Fragment:
     return orjson.Fragment(text.encode())
 
 
-def _concept(system: str, code: str, display: str, *more: Resource) -> Resource:
+def concept(system: str, code: str, display: str, *more: Resource) -> Resource:
     return {"coding": [*more, {"system": system, "code": code, "display": display}], "text": display}
 
 
@@ -74,15 +73,15 @@ def own(facility: str, kind: str, value: str) -> Resource:
     return {"system": identifiers.facility_system(facility, kind), "value": value}
 
 
-def _subject(known: Known) -> Resource:
+def subject_of(known: Known) -> Resource:
     return {"reference": f"Patient/{known.number}"}
 
 
-def _encounter(visit: Visit) -> Resource:
+def encounter_of(visit: Visit) -> Resource:
     return {"reference": f"Encounter/{visit.number}"}
 
 
-def _doctor(facility: str, doctor: Doctor) -> Resource:
+def doctor_of(facility: str, doctor: Doctor) -> Resource:
     return {"identifier": own(facility, "staff", doctor.number), "display": doctor.name}
 
 
@@ -150,8 +149,8 @@ def allergy(known: Known, key: str) -> Resource:
         "type": "allergy",
         "category": [_KIND[kind]],
         "criticality": "high" if severity == "SV" else "low",
-        "code": _concept(f"urn:hie:{known.facility}:allergen", key.upper(), title),
-        "patient": _subject(known),
+        "code": concept(f"urn:hie:{known.facility}:allergen", key.upper(), title),
+        "patient": subject_of(known),
         "recordedDate": instant(known.since),
         "reaction": [{"manifestation": [{"text": reaction}], "severity": _SEVERITY[severity]}],
     }
@@ -167,9 +166,9 @@ def encounter(visit: Visit, over: bool) -> Resource:
         "identifier": [own(facility, "visit", visit.number)],
         "status": "finished" if over else "in-progress",
         "class": {"system": _ACT, "code": code, "display": display},
-        "serviceType": _concept(f"urn:hie:{facility}:department", doctor.department, doctor.department_name),
-        "subject": _subject(visit.known),
-        "participant": [{"individual": _doctor(facility, doctor)}],
+        "serviceType": concept(f"urn:hie:{facility}:department", doctor.department, doctor.department_name),
+        "subject": subject_of(visit.known),
+        "participant": [{"individual": doctor_of(facility, doctor)}],
         "period": {"start": instant(visit.start)},
         "reasonCode": [{"text": visit.complaint}],
         "serviceProvider": {"identifier": {"system": "urn:hie:facility", "value": facility}},
@@ -199,9 +198,9 @@ def condition(visit: Visit, rank: int) -> Resource:
         "clinicalStatus": _coded("condition-clinical", "active"),
         "verificationStatus": _coded("condition-ver-status", "confirmed"),
         "category": [_coded("condition-category", "encounter-diagnosis")],
-        "code": _concept("http://hl7.org/fhir/sid/icd-10", code, title),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "code": concept("http://hl7.org/fhir/sid/icd-10", code, title),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "recordedDate": instant(visit.end or visit.start),
     }
 
@@ -215,18 +214,18 @@ def order(visit: Visit, report: Report) -> Resource:
         "status": "completed",
         "intent": "order",
         "code": _test(visit.facility, report.code, report.name, report.loinc),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "authoredOn": instant(report.ordered),
-        "requester": _doctor(visit.facility, report.doctor),
+        "requester": doctor_of(visit.facility, report.doctor),
     }
 
 
 def _test(facility: str, code: str, title: str, loinc: str) -> Resource:
     local = (f"urn:hie:{facility}:item", local_code(facility, code), title)
     if loinc:
-        return _concept(*local, {"system": "http://loinc.org", "code": loinc, "display": title})
-    return _concept(*local)
+        return concept(*local, {"system": "http://loinc.org", "code": loinc, "display": title})
+    return concept(*local)
 
 
 def observation(visit: Visit, report: Report, result: Result) -> Resource:
@@ -237,8 +236,8 @@ def observation(visit: Visit, report: Report, result: Result) -> Resource:
         "status": _STATUS[result.status],
         "category": [_coded("observation-category", _CATEGORIES[report.kind])],
         "code": _test(visit.facility, result.code, result.name, result.loinc),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "effectiveDateTime": instant(report.collected),
         "issued": instant(report.reported),
     }
@@ -273,11 +272,11 @@ def report(visit: Visit, report: Report, ordered: bool) -> Resource:
         "status": _STATUS[report.status],
         "category": [{"text": {"laboratory": "检验", "physical": "体检"}.get(report.kind, "检查")}],
         "code": _test(visit.facility, report.code, report.name, report.loinc),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "effectiveDateTime": instant(report.collected),
         "issued": instant(report.reported),
-        "performer": [_doctor(visit.facility, report.verifier)],
+        "performer": [doctor_of(visit.facility, report.verifier)],
     }
     if ordered:
         out["basedOn"] = [{"reference": f"ServiceRequest/{report.order}"}]
@@ -306,11 +305,11 @@ def medication(visit: Visit, prescription: Prescription) -> Resource:
         "identifier": [own(visit.facility, "order", prescription.number)],
         "status": "completed" if visit.end else "active",
         "intent": "order",
-        "medicationCodeableConcept": _concept(*local, *atc),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "medicationCodeableConcept": concept(*local, *atc),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "authoredOn": instant(prescription.at),
-        "requester": _doctor(visit.facility, prescription.doctor),
+        "requester": doctor_of(visit.facility, prescription.doctor),
         "dosageInstruction": [
             {
                 "text": f"{drug.dose}{drug.unit} {ROUTES[drug.route]} {words}",
@@ -331,10 +330,10 @@ def document(visit: Visit, at: datetime) -> Resource:
         "identifier": [own(visit.facility, "document", visit.summary_no)],
         "status": "current",
         "docStatus": "final",
-        "type": _concept("http://loinc.org", "18842-5", "出院小结"),
-        "subject": _subject(visit.known),
+        "type": concept("http://loinc.org", "18842-5", "出院小结"),
+        "subject": subject_of(visit.known),
         "date": instant(at),
-        "author": [_doctor(visit.facility, visit.doctor)],
+        "author": [doctor_of(visit.facility, visit.doctor)],
         "content": [
             {
                 "attachment": {
@@ -345,7 +344,7 @@ def document(visit: Visit, at: datetime) -> Resource:
                 }
             }
         ],
-        "context": {"encounter": [_encounter(visit)]},
+        "context": {"encounter": [encounter_of(visit)]},
     }
 
 
@@ -356,9 +355,9 @@ def procedure(visit: Visit, at: datetime) -> Resource:
         "resourceType": "Procedure",
         "id": f"OP-{visit.number}",
         "status": "completed",
-        "code": _concept("http://hl7.org/fhir/sid/icd-9-cm", code, title),
-        "subject": _subject(visit.known),
-        "encounter": _encounter(visit),
+        "code": concept("http://hl7.org/fhir/sid/icd-9-cm", code, title),
+        "subject": subject_of(visit.known),
+        "encounter": encounter_of(visit),
         "performedDateTime": instant(at),
     }
 
@@ -376,78 +375,7 @@ def appointment(visit: Visit, booking: Appointment, action: str, start: datetime
         "end": instant(start.replace(minute=start.minute + minutes - 1)),
         "minutesDuration": minutes,
         "participant": [
-            {"actor": _subject(visit.known), "status": "accepted"},
-            {"actor": _doctor(visit.facility, booking.doctor), "status": "accepted"},
+            {"actor": subject_of(visit.known), "status": "accepted"},
+            {"actor": doctor_of(visit.facility, booking.doctor), "status": "accepted"},
         ],
     }
-
-
-def yuan(fen: int) -> Resource:
-    """Return an amount of money."""
-    return {"value": lexeme(f"{fen / 100:.2f}"), "currency": "CNY"}
-
-
-def charge(visit: Visit, line: Charge) -> Resource:
-    """Return a charge line; a refund has a negative quantity and amount and is part of its line."""
-    out: Resource = {
-        "resourceType": "ChargeItem",
-        "id": line.number,
-        "identifier": [own(visit.facility, "charge", line.number)],
-        "status": "billed",
-        "code": _concept(
-            f"urn:hie:{visit.facility}:service",
-            line.code,
-            line.name,
-            {"system": f"urn:hie:{visit.facility}:charge-category", "code": line.category,
-             "display": CATEGORIES[line.category]},
-        ),
-        "subject": _subject(visit.known),
-        "context": _encounter(visit),
-        "occurrenceDateTime": instant(line.at),
-        "enteredDate": instant(line.at),
-        "quantity": {"value": lexeme(line.quantity), "unit": line.unit},
-        "priceOverride": yuan(line.amount_fen),
-        "requestingOrganization": {"display": line.doctor.department_name},
-    }  # fmt: skip
-    if line.refund_of:
-        out["partOf"] = [{"reference": f"ChargeItem/{line.refund_of}"}]
-    return out
-
-
-def invoice(visit: Visit, settlement: Settlement) -> Resource:
-    """Return a settlement; a reversal has negative amounts. Payers stand as informational components."""
-    facility = visit.facility
-    out: Resource = {
-        "resourceType": "Invoice",
-        "id": settlement.number,
-        "identifier": [
-            own(facility, "settlement", settlement.number),
-            own(facility, "invoice", settlement.invoice),
-        ],
-        "status": "balanced",
-        "type": _concept(f"urn:hie:{facility}:settlement-status", settlement.status, settlement.status),
-        "subject": _subject(visit.known),
-        "date": instant(settlement.at),
-        "lineItem": [
-            {"sequence": n, "chargeItemReference": {"reference": f"ChargeItem/{line.number}"}}
-            for n, line in enumerate(settlement.lines, start=1)
-        ],
-        "totalPriceComponent": [
-            {
-                "type": "informational",
-                "code": {"coding": [{"system": "urn:hie:payer", "code": payer}]},
-                "amount": yuan(fen),
-            }
-            for payer, fen in settlement.payers.items()
-            if fen
-        ],
-        "totalNet": yuan(settlement.total_fen),
-        "totalGross": yuan(settlement.total_fen),
-    }
-    if settlement.replaces:
-        out["note"] = [{"text": f"原结算单号 {settlement.replaces}"}]
-        out["identifier"].append(own(facility, "replaces", settlement.replaces))
-    for empty in ("lineItem", "totalPriceComponent"):
-        if not out[empty]:
-            del out[empty]
-    return out

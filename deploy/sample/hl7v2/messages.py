@@ -157,7 +157,7 @@ class VisitWriter:
         for lines in groups.values():
             for first in range(0, len(lines), _LINES_A_MESSAGE):
                 part = lines[first : first + _LINES_A_MESSAGE]
-                at = max(line.at for line in part) + timedelta(minutes=10)
+                at = max(line.at for line in part) + timedelta(minutes=2)
                 body = [seg.evn(make, at, "P03"), seg.pid(make, visit.known), seg.pv1(make, visit, None)]
                 body += [orders.charge(make, visit, n, line) for n, line in enumerate(part, start=1)]
                 yield self._event(at, "DFT^P03^DFT_P03", body, len(part))
