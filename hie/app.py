@@ -150,7 +150,7 @@ def close_route(response: Response) -> Response:
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = g.get("request_id", "")
     mark: Access | None = g.get("access")
-    wanted = mark.audited if mark else request.path.startswith(MACHINES)
+    wanted = mark.audited if mark else request.url_rule is not None or request.path.startswith(MACHINES)
     if wanted and not audit.is_recorded():
         record_plainly(mark, response.status_code)
     return response

@@ -84,6 +84,13 @@ def database_url(cluster: Cluster) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database_url(cluster: Cluster) -> Iterator[str]:
+    """An empty, migrated database of one module's tests."""
+    with _clone(cluster) as url:
+        yield url
+
+
 @pytest.fixture
 def fresh_database_url(cluster: Cluster) -> Iterator[str]:
     """An empty, migrated database of one test alone."""
