@@ -6,8 +6,6 @@ National systems are the OIDs that WS/T 500 documents use. Where no published sy
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -83,6 +81,8 @@ PLACEHOLDERS = frozenset(
     ]
 )
 
+_BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = tuple(first + second for first in _BASE32HEX for second in _BASE32HEX)
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK_DIGITS = "10X98765432"
 _EIGHTEEN = re.compile(r"[1-9][0-9]{16}[0-9X]", re.ASCII)
@@ -99,8 +99,9 @@ def resource_id(key: bytes, facility: str, type_: str, local_id: str) -> str:
 
     Stable when sent again, different for every facility and type, opaque without the key.
     """
-    digest = hmac.digest(key, f"{facility}|{type_}|{local_id}".encode(), hashlib.sha256)
-    return base64.b32hexencode(digest[:17]).decode().lower()[:26]
+    digest = hmac.digest(key, f"{facility}|{type_}|{local_id}".encode(), "sha256")
+    bits = int.from_bytes(digest[:17]) >> 6  # 130 bits: 26 characters of base32hex, taken two by two
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def check_digit(seventeen: str) -> str:

@@ -1,7 +1,7 @@
 """HL7 v2 ER7 encoding (HL7 v2.8 chapter 2.5-2.7): a lossless, lazy reader and a small writer.
 
-A message is cut into lines at once and into fields when a segment is first asked. Text is unescaped after
-cutting, field by field, so that an escaped delimiter never becomes a delimiter. What HL7 calls null (`""`) is
+A message is cut into segments and fields at once; fields are cut further when they are asked for. Text is
+unescaped after cutting, so that an escaped delimiter never becomes a delimiter. What HL7 calls null (`""`) is
 told from what was not sent: `raw` keeps it, the readers of text give an empty text for both.
 """
 
@@ -92,10 +92,12 @@ class Repeat:
             return ""
         if not text:
             return ""
-        message = self._message
-        if message.seps.sub in text:
-            text = text.partition(message.seps.sub)[0]
-        return message.plain(text)
+        seps = self._message.seps
+        if seps.sub in text:
+            text = text.partition(seps.sub)[0]
+        if seps.escape in text or text == NULL:
+            return self._message.plain(text)
+        return text.strip()
 
     def sub(self, component: int, number: int) -> str:
         """Return a subcomponent of a component."""
@@ -124,22 +126,16 @@ class Repeat:
 class Segment:
     """One segment: its line as sent, and its fields numbered as the standard numbers them."""
 
-    __slots__ = ("_fields", "_message", "line", "name")
+    __slots__ = ("_message", "fields", "line", "name")
 
     def __init__(self, message: Message, line: str) -> None:
         self._message = message
         self.line = line
         self.name = line[:3]
-        self._fields: list[str] | None = None
-
-    @property
-    def fields(self) -> list[str]:
-        """The raw fields, so that `fields[n]` is field n (MSH-1 is the delimiter itself)."""
-        if self._fields is None:
-            seps = self._message.seps
-            cut = self.line.split(seps.field)
-            self._fields = [cut[0], seps.field, *cut[1:]] if self.name == "MSH" else cut
-        return self._fields
+        # raw fields, so that `fields[n]` is field n (MSH-1 is the delimiter itself)
+        self.fields: list[str] = line.split(message.seps.field)
+        if self.name == "MSH":
+            self.fields.insert(1, message.seps.field)
 
     def raw(self, field: int) -> str:
         """Return a field as sent; empty if absent."""
@@ -189,7 +185,9 @@ class Segment:
             return ""
         if seps.sub in raw:
             raw = raw.partition(seps.sub)[0]
-        return message.plain(raw)
+        if seps.escape in raw or raw == NULL:
+            return message.plain(raw)
+        return raw.strip()
 
     def text(self, field: int) -> str:
         """Return a whole field as text, repetitions on lines of their own (for ST, TX and FT fields)."""

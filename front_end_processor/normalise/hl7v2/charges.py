@@ -9,12 +9,17 @@ from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.rows import Row, compile_rows, fill
 
 UNIT_PRICE = "urn:hie:unit-price"
-CATEGORY = "urn:hie:charge-category"
 
 
 def _actor(ctx: Context, segment: Segment, field: int) -> Resource | None:
     found = dt.practitioner_field(ctx, segment, field)
     return {"actor": found} if found else None
+
+
+def _own_code(ctx: Context, segment: Segment, field: int) -> Resource | None:
+    """FT1-7 as a CodeableConcept of its own, to which further codings are added."""
+    concept = ctx.concept(segment, field, "charge")
+    return {**concept, "coding": list(concept.get("coding", ()))} if concept else None
 
 
 def _organisation(ctx: Context, segment: Segment, field: int) -> Resource | None:
@@ -30,18 +35,38 @@ def _organisation(ctx: Context, segment: Segment, field: int) -> Resource | None
     return reference if reference["display"] else None
 
 
+def _orderer(ctx: Context, segment: Segment, field: int) -> Resource | None:
+    found = dt.practitioner_field(ctx, segment, field)
+    return {"function": {"text": "ordered by"}, "actor": found} if found else None
+
+
+def _order(ctx: Context, segment: Segment, field: int) -> Resource | None:
+    """The order that the line charges, as a logical reference."""
+    number = segment.get(field)
+    return {"type": "ServiceRequest", "identifier": ctx.identifier("order", number)} if number else None
+
+
+def _national(ctx: Context, segment: Segment, field: int) -> list[Resource] | None:
+    """FT1-25: the code of the insurance catalogue, beside the hospital's own."""
+    concept = ctx.concept(segment, field, "procedure_billed")
+    return concept.get("coding") if concept else None
+
+
 def _amount(repeat: Repeat | None) -> tuple[str, str]:
     """Return the amount and the currency of a CP (`100&CNY`), or of a bare number."""
     return (repeat.sub(1, 1), repeat.sub(1, 2)) if repeat else ("", "")
 
 
 LINE = (
-    Row("FT1-7", "code", dt.concept("charge")),
+    Row("FT1-7", "code", _own_code),
     Row("FT1-4", "occurrenceDateTime", dt.date_time),
     Row("FT1-5", "enteredDate", dt.date_time),
     Row("FT1-13", "performingOrganization", _organisation),
     Row("FT1-19", "reason[]", dt.concepts("diagnosis")),
     Row("FT1-20", "performer[]", _actor),
+    Row("FT1-21", "performer[]", _orderer),
+    Row("FT1-23", "supportingInformation[]", _order),
+    Row("FT1-25", "code.coding[]", _national),
     Row("FT1-24", "enterer", dt.practitioner_field),
 )
 _LINE = compile_rows(LINE)
@@ -56,12 +81,12 @@ def charge_items(ctx: Context) -> None:
 def _charge_item(ctx: Context, ft1: Segment) -> None:
     body: Resource = {}
     fill(ctx, ft1, body, _LINE)
-    if "code" not in body:
+    if "text" not in body.get("code", {}):
         name = ft1.get(8)
         if not name:
             ctx.warn("FT1-7: no code of the charge, left out")
             return
-        body["code"] = {"text": name}
+        body.setdefault("code", {})["text"] = name
     number = ft1.get(2)
     key = code_key(body["code"])
     local = number or f"{ctx.visit_key or ctx.patient_key}|{ft1.get(6)}|{ft1.get(4)}|{key}|{ft1.get(1)}"
@@ -74,25 +99,29 @@ def _charge_item(ctx: Context, ft1: Segment) -> None:
         resource["identifier"] = [ctx.identifier("charge", number)]
     type_ = ctx.code("charge_status", ft1.get(6), "FT1-6")
     resource["status"] = type_.code if type_ else "unknown"
+    is_back = type_ is not None and type_.display == "-"
+    taken_back = ft1.get(33) or (ft1.get(9) if is_back else "")
+    if taken_back:  # v2.7 refers to it in FT1-33; before that hospitals agree on FT1-9
+        resource["partOf"] = [{"reference": f"ChargeItem/{ctx.ids.of('ChargeItem', taken_back)}"}]
     resource.update(body)
     _add_category(ctx, ft1, resource)
-    _add_amounts(ctx, ft1, resource, is_back=type_ is not None and type_.display == "-")
+    _add_amounts(ctx, ft1, resource, is_back=is_back)
     ctx.add(resource)
 
 
 def _add_category(ctx: Context, ft1: Segment, resource: Resource) -> None:
-    """Put the category of the line (FT1-18 or the table charge_category by code) beside its code."""
+    """Put the category of the line beside its code: FT1-17, else the table charge_category by its code."""
     table = ctx.profile.tables["charge_category"]
-    known = table.get(ft1.get(18).upper()) or table.get(code_key(resource["code"]).upper())
-    code, display = (known.code, known.display) if known else (ft1.get(18), ft1.get(18, 2))
+    sent = ft1.get(17)
+    known = table.get(sent.upper()) or table.get(code_key(resource["code"]).upper())
+    code, display = (known.code, known.display) if known else (sent, ft1.get(17, 2))
     if not code:
         return
-    coding = {"system": (known.system if known else "") or CATEGORY, "code": code}
+    coding = {"system": (known.system if known else "") or ctx.ids.system("charge-category"), "code": code}
     if display:
         coding["display"] = display
-    own = dict(resource["code"])
-    own["coding"] = [*own.get("coding", ()), coding]
-    resource["code"] = own
+    if not any(one["system"] == coding["system"] for one in resource["code"].get("coding", ())):
+        resource["code"].setdefault("coding", []).append(coding)
 
 
 def _add_amounts(ctx: Context, ft1: Segment, resource: Resource, *, is_back: bool) -> None:

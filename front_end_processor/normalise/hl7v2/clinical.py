@@ -109,7 +109,7 @@ def diagnoses(ctx: Context) -> None:
         if earlier < 0 and "clinicalStatus" in resource:
             links.append(_role(ctx, segment, resource["id"]))
     if links and ctx.encounter is not None:
-        visit = ctx.known.get(("Encounter", ctx.ids.of("Encounter", ctx.visit_key)))
+        visit = ctx.known.get(("Encounter", ctx.encounter_id))
         if visit is not None:
             visit["resource"]["diagnosis"] = links
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -30,8 +29,12 @@ class Meanings:
         self.profile = profile
         self.facility = facility
         shipped = {name: code.code for name, code in profile.tables["code_system"].items()}
-        self.systems = {**shipped, **profile.systems}
+        own = {name: uri.replace("{facility}", facility) for name, uri in profile.systems.items()}
+        self.systems = {**shipped, **own}
         self.concepts: dict[tuple[str, str], tuple[Resource | None, str]] = {}
+        self.number_kinds: dict[tuple[str, ...], tuple[str, str]] = {}
+        self.units: dict[str, Resource] = {}
+        self.flags: dict[str, Resource] = {}
         self.defaults: dict[str, str] = dict(profile.hl7v2.get("default_systems") or {})
 
     def system(self, named: str, table: str) -> str:
@@ -134,11 +137,11 @@ class Context:
         self.warnings: list[str] = []
         self.entries: list[Resource] = []
         self.known: dict[tuple[str, str], Resource] = {}
-        self.patient_key = ""
+        self.subject: Segment | None = None
+        self.patient_key = self.patient_id = self.encounter_id = ""
         self.patient: Resource = {}
         self.encounter: Resource | None = None
         self.visit_key = ""
-        self.source_at: datetime | None = None
 
     def warn(self, text: str) -> None:
         """Note what was left out or not understood, by field and code, without a patient's data."""

@@ -13,6 +13,7 @@ from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.rows import Convert
 
+_CACHE_SIZE = 5000
 UCUM = "http://unitsofmeasure.org"
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _MOBILE = re.compile(r"(?:\+?86[- ]?)?1[3-9]\d{9}\Z")
@@ -313,6 +314,16 @@ def unit_of(ctx: Context, segment: Segment, field: int) -> Resource:
 
 def unit(ctx: Context, repeat: Repeat) -> Resource:
     """Return the unit elements of a Quantity from a CE; tolerates an unescaped `10^9/L`."""
+    known = ctx.meanings.units
+    found = known.get(repeat.raw)
+    if found is None:
+        if len(known) >= _CACHE_SIZE:
+            known.clear()
+        found = known[repeat.raw] = _unit(ctx, repeat)
+    return found
+
+
+def _unit(ctx: Context, repeat: Repeat) -> Resource:
     code_sent, shown = repeat.whole(1), repeat.whole(2)
     if code_sent.endswith("10") and shown[:1].isdigit():
         code_sent, shown = f"{code_sent}^{shown}", ""

@@ -103,7 +103,8 @@ def read_visit(ctx: Context) -> None:
         return
     ctx.visit_key = visit_key(ctx, pv1)
     if ctx.visit_key:
-        ctx.encounter = {"reference": f"Encounter/{ctx.ids.of('Encounter', ctx.visit_key)}"}
+        ctx.encounter_id = ctx.ids.of("Encounter", ctx.visit_key)
+        ctx.encounter = {"reference": f"Encounter/{ctx.encounter_id}"}
     else:
         ctx.warn("PV1: no visit number, account or admission time; the visit is left out")
 
@@ -112,7 +113,7 @@ def encounter(ctx: Context, pv1: Segment, status: str) -> Resource:
     """Return the Encounter of a PV1; an empty status is worked out from class and discharge time."""
     resource: dict[str, Any] = {
         "resourceType": "Encounter",
-        "id": ctx.ids.of("Encounter", ctx.visit_key),
+        "id": ctx.encounter_id,
         "status": status,
         "class": _AMBULATORY,
         "subject": ctx.patient,

@@ -29,11 +29,25 @@ REGIONAL = {
 }
 
 
+_CACHE_SIZE = 2000
+
+
 def kind_of(ctx: Context, repeat: Repeat) -> tuple[str, str]:
     """Return which kind of number a CX is, and its code of table 0203 (empty if unknown).
 
     The profile's authorities come first: by type and authority together, by authority, by type.
     """
+    known_kinds = ctx.meanings.number_kinds
+    key = tuple(repeat.raw_parts[3:5])
+    found = known_kinds.get(key)
+    if found is None:
+        if len(known_kinds) >= _CACHE_SIZE:
+            known_kinds.clear()
+        found = known_kinds[key] = _kind_of(ctx, repeat)
+    return found
+
+
+def _kind_of(ctx: Context, repeat: Repeat) -> tuple[str, str]:
     own, type_, authority = ctx.profile.authorities, repeat[5].upper(), repeat.sub(4, 1).upper()
     known = ctx.profile.tables["identifier_type"].get(type_)
     kind = own.get(f"{authority}^{type_}") or own.get(authority) or (own.get(type_) if type_ else None)
@@ -237,15 +251,17 @@ def pid_of(ctx: Context) -> Segment:
 
 def read_subject(ctx: Context) -> None:
     """Find out whose message it is. Raises: Unusable."""
-    ctx.patient_key = own_number(ctx, pid_of(ctx))
-    ctx.patient = {"reference": f"Patient/{ctx.ids.of('Patient', ctx.patient_key)}"}
+    ctx.subject = pid_of(ctx)
+    ctx.patient_key = own_number(ctx, ctx.subject)
+    ctx.patient_id = ctx.ids.of("Patient", ctx.patient_key)
+    ctx.patient = {"reference": f"Patient/{ctx.patient_id}"}
 
 
 def patient(ctx: Context, pid: Segment) -> Resource:
     """Return the Patient of a PID with what PD1 and NK1 add."""
     resource: Resource = {
         "resourceType": "Patient",
-        "id": ctx.ids.of("Patient", own_number(ctx, pid)),
+        "id": ctx.patient_id if pid is ctx.subject else ctx.ids.of("Patient", own_number(ctx, pid)),
         "active": True,
     }
     fill(ctx, pid, resource, _PATIENT)

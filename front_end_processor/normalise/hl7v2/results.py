@@ -6,6 +6,7 @@ so a correction reaches the result it corrects.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -26,7 +27,20 @@ _FILE_TYPES = frozenset(("ED", "RP"))
 _IMPRESSION = ("IMP", "GDT", "19005-8", "59776-5", "CONCLUSION", "结论", "诊断", "提示", "印象", "意见")
 # LOINC: pulse, breathing, temperature, blood pressure, saturation, weight, height, body mass, head
 _VITAL_SIGNS = frozenset(
-    "8867-4 9279-1 8310-5 8480-6 8462-4 85354-9 59408-5 2708-6 29463-7 8302-2 39156-5 8287-5".split()
+    [
+        "8867-4",
+        "9279-1",
+        "8310-5",
+        "8480-6",
+        "8462-4",
+        "85354-9",
+        "59408-5",
+        "2708-6",
+        "29463-7",
+        "8302-2",
+        "39156-5",
+        "8287-5",
+    ]
 )
 
 
@@ -38,8 +52,11 @@ def _interpretations(ctx: Context, segment: Segment, field: int) -> list[Resourc
         sent = repeat[1]
         known = table.get(sent.upper())
         if known:
-            coding = {"system": INTERPRETATION, "code": known.code, "display": known.display}
-            found.append({"coding": [coding], "text": sent})
+            concept = ctx.meanings.flags.get(sent)
+            if concept is None:
+                coding = {"system": INTERPRETATION, "code": known.code, "display": known.display}
+                concept = ctx.meanings.flags[sent] = {"coding": [coding], "text": sent}
+            found.append(concept)
         elif sent:
             ctx.warn("OBX-8: flag is not in table interpretation, kept as text")
             found.append({"text": repeat[2] or sent})
@@ -163,6 +180,9 @@ def _report(ctx: Context, group: Group) -> None:
         statuses = [one["status"] for one in found]
         if found:
             report["result"] = [{"reference": f"Observation/{one['id']}"} for one in found]
+        concluded = [one["valueString"] for one in found if "valueString" in one and _concludes(one["code"])]
+        if concluded:
+            report["conclusion"] = "\n".join(concluded)
     if files:
         report.setdefault("presentedForm", []).extend(files)
     notes = "\n".join(note["text"] for note in ctx.notes(group.notes))
@@ -226,11 +246,18 @@ def _status(ctx: Context, obx: Segment) -> str:
     return known.code if known else "final" if not sent else "unknown"
 
 
+def _concludes(code: Resource) -> bool:
+    """Is an item by its code or name what a report concludes?"""
+    names = [code.get("text", ""), *(coding["code"] for coding in code.get("coding", ()))]
+    return any(mark in name.upper() for name in names for mark in _IMPRESSION)
+
+
 def _report_status(ctx: Context, obr: Segment, statuses: list[str]) -> str:
     """Return OBR-25, else what the results together say."""
     known = ctx.code("report_status", obr.get(25), "OBR-25")
     if known is not None:
-        return known.code
+        withdrawn = known.code == "cancelled" and set(statuses) == {"entered-in-error"}
+        return "entered-in-error" if withdrawn else known.code
     if not statuses:
         return "unknown" if obr.get(25) else "registered"
     for status in ("preliminary", "registered"):
@@ -293,7 +320,7 @@ def _observation(
     if not category:
         known = {coding["code"] for coding in code.get("coding", ())}
         category = "vital-signs" if known & _VITAL_SIGNS else "laboratory" if obr is not None else "exam"
-    observation["category"] = [{"coding": [{"system": CATEGORY, "code": category}]}]
+    observation["category"] = _category_of(category)
     observation["code"] = code
     fill(ctx, obx, observation, _OBSERVATION)
     if obr is not None:
@@ -315,6 +342,11 @@ def _observation(
         if notes:
             observation["note"] = notes
     return observation
+
+
+@cache
+def _category_of(code: str) -> list[Resource]:
+    return [{"coding": [{"system": CATEGORY, "code": code}]}]
 
 
 def _another_id(ctx: Context, local: str) -> str:

@@ -107,6 +107,17 @@ def _minutes(amount: str, unit: str) -> int:
     return int(int(amount) * _UNITS_MIN.get(unit.upper(), 1))
 
 
+def _resource(ctx: Context, aig: Segment) -> Resource | None:
+    """Return what an AIG books: a doctor where AIG-4 says D (v2.3.1 practice), else equipment by name."""
+    repeat = aig.first(3)
+    if repeat is None:
+        return None
+    if aig.get(4).upper() == "D":
+        return dt.practitioner(ctx, repeat)
+    shown = repeat.whole(2) or repeat.whole(1)
+    return {"type": "Device", "display": shown} if shown else None
+
+
 def _others(ctx: Context, status: str) -> list[Resource]:
     """Return personnel (AIP), places (AIL) and equipment (AIG) as participants."""
     found = []
@@ -117,9 +128,7 @@ def _others(ctx: Context, status: str) -> list[Resource]:
         elif segment.name == "AIL":
             actor = dt.location(ctx, segment.first(3))
         elif segment.name == "AIG":
-            repeat = segment.first(3)
-            shown = (repeat.whole(2) or repeat.whole(1)) if repeat else ""
-            actor = {"type": "Device", "display": shown} if shown else None
+            actor = _resource(ctx, segment)
         if actor is not None:
             found.append({"actor": actor, "status": status})
     return found
