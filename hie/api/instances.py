@@ -28,6 +28,7 @@ def add_routes(blueprint: Blueprint) -> None:
     blueprint.add_url_rule(f"{one}/_history/<version>", view_func=read_version, methods=["GET"])
     blueprint.add_url_rule("/<type_>", view_func=create, methods=["POST"])
     blueprint.add_url_rule(one, view_func=update, methods=["PUT"])
+    blueprint.add_url_rule("/<type_>", view_func=update_conditionally, methods=["PUT"])
     blueprint.add_url_rule(one, view_func=patch, methods=["PATCH"])
     blueprint.add_url_rule(one, view_func=delete, methods=["DELETE"])
 
@@ -121,8 +122,28 @@ def update(type_: str, id_: str) -> Response:
     resource = _checked(asking.body_resource(), type_)
     if resource.get("id") != id_:
         raise NotValid("The id in the body must be the id in the address.")
+    if request.headers.get("If-None-Match") == "*":
+        return _write(Write("create", type_, id_, resource, asking.actor().facility), "C", "update")
     write = Write("put", type_, id_, resource, asking.actor().facility, if_match=asking.if_match())
     return _write(write, "U", "update")
+
+
+@access("update")
+def update_conditionally(type_: str) -> Response:
+    """Store a new version of the one resource that matches, or a new resource where none does."""
+    decision = asking.permitted("update", type_)
+    resource = _checked(asking.body_resource(), type_)
+    criteria = request.query_string.decode("utf-8", "replace")
+    with asking.hub().begin() as session:
+        known = conditional.match(session, type_, criteria, decision.where, lock=True)
+        if known is not None and resource.get("id", known.id) != known.id:
+            raise NotValid("The id in the body is not that of the resource the condition matches.")
+        resource["id"] = known.id if known else resource.get("id") or str(uuid.uuid4())
+        write = Write("put", type_, resource["id"], resource, asking.actor().facility)
+        outcome = recording.record(session, [write], asking.now(), asking.hub().config)[0]
+        http = 201 if outcome.fate == "created" else 200
+        _audit(session, "U", "update", type_, outcome.id, outcome.compartment, http)
+    return _written(outcome)
 
 
 @access("patch")

@@ -1,0 +1,48 @@
+"""A date is the range of instants it covers, a day without an offset a day in Shanghai."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hie.repository.dates import span, span_of
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "end"),
+    [
+        ("2024", "2023-12-31T16:00", "2024-12-31T16:00"),
+        ("2024-02", "2024-01-31T16:00", "2024-02-29T16:00"),
+        ("2024-12", "2024-11-30T16:00", "2024-12-31T16:00"),
+        ("2024-02-29", "2024-02-28T16:00", "2024-02-29T16:00"),
+        ("2024-02-29T10:00", "2024-02-29T02:00", "2024-02-29T02:01"),
+        ("2024-02-29T10:00:05+08:00", "2024-02-29T02:00:05", "2024-02-29T02:00:06"),
+        ("2024-02-29T10:00:05Z", "2024-02-29T10:00:05", "2024-02-29T10:00:06"),
+    ],
+)
+def test_a_partial_date_covers_all_of_it(text: str, begin: str, end: str) -> None:
+    assert span(text, ZONE) == (at(begin), at(end))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2024-13", "2024-02-30", "24-01-01", "2024-02-29T25:00", "٢٠٢٤"]
+)
+def test_what_is_no_date_is_none(text: str) -> None:
+    assert span(text, ZONE) is None
+
+
+def test_a_period_without_end_lasts() -> None:
+    found = span_of({"start": "2024-01-01"}, ZONE)
+    assert found is not None
+    assert found[1].year == 9999
+
+
+def test_a_timing_covers_its_outer_limits() -> None:
+    timing = {"event": ["2024-01-05", "2024-01-01"]}
+    assert span_of(timing, ZONE) == (at("2023-12-31T16:00"), at("2024-01-05T16:00"))
