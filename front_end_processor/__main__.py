@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from esb.errors import HieError
 from front_end_processor import app, check, keys, logs
-from front_end_processor.cache.engine import migrate
 from front_end_processor.config import SETTINGS, BadSetting, Config
 from front_end_processor.normalise.profile import BadProfile
 
@@ -64,6 +64,8 @@ def _keys(config: Config, _arguments: argparse.Namespace) -> int:
 
 
 def _migrate(config: Config, _arguments: argparse.Namespace) -> int:
+    # Alembic takes a second to import, which the other commands need not wait for.
+    migrate = importlib.import_module("front_end_processor.cache.migrate").migrate
     migrate(config.cache_url)
     print("the cache has the tables of this version", file=sys.stderr)
     return 0

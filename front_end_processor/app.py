@@ -16,6 +16,7 @@ from flask import Response as FlaskResponse
 
 from esb.topology import RECORDS
 from front_end_processor import keys
+from front_end_processor.adapters.drop_folder.folder import DropFolder
 from front_end_processor.adapters.fhir_rest.inlet import Inlet, Request, Response
 from front_end_processor.adapters.hl7v2.mllp import Limits, Listener
 from front_end_processor.cache.engine import Cache, Claim, is_current
@@ -26,6 +27,7 @@ from front_end_processor.console.view import Console
 from front_end_processor.normalise import profile as profiles
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.pipeline.capture import Capture, Received
+from front_end_processor.pipeline.inlet_csv import CsvInlet, csv_normaliser
 from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet, described, hl7_normaliser
 from front_end_processor.pipeline.inlets import (
     capture_fhir,
@@ -72,10 +74,12 @@ class Processor:
             {
                 "mllp": hl7_normaliser(self.profile, self.ids),
                 "fhir": fhir_normaliser(self.ids, resolve),
+                "csv": csv_normaliser(self.profile, self.ids, resolve),
             },
             describe=self._describe,
         )
         self.hl7 = Hl7Inlet(self.capture, self.profile)
+        self.folder = self._make_folder()
         self.inlet = Inlet(
             read_secret(config.token_file),
             config.max_message,
@@ -87,6 +91,14 @@ class Processor:
         )
         self._http: waitress.server.BaseWSGIServer | None = None
         self._http_thread: threading.Thread | None = None
+
+    def _make_folder(self) -> DropFolder | None:
+        if self.config.inbox_dir is None:
+            return None
+        inlet = CsvInlet(self.capture, self.profile)
+        return DropFolder(
+            self.config.inbox_dir, inlet.take, inlet.set_aside, max_bytes=self.config.max_message
+        )
 
     def _describe(self, received: Received) -> Received:
         return described(received, self.profile) if received.inlet == "mllp" else received
@@ -122,6 +134,8 @@ class Processor:
         )
         self._http_thread = threading.Thread(target=self._http.run, name="http", daemon=True)
         self._http_thread.start()
+        if self.folder is not None:
+            self.folder.start()
         if self.link is not None:
             self.link.start()
 
@@ -137,12 +151,16 @@ class Processor:
             return "writer"
         if self._http_thread is not None and not self._http_thread.is_alive():
             return "http"
+        if self.folder is not None and not self.folder.is_alive():
+            return "drop folder"
         return self.link.dead_thread() if self.link else ""
 
     def stop(self) -> None:
         """Take nothing more, write what was taken, close."""
         if self._http is not None:
             self._http.close()
+        if self.folder is not None:
+            self.folder.stop()
         self.writer.close()
         if self.link is not None:
             self.link.stop()

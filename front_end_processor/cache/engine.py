@@ -6,22 +6,17 @@ import fcntl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
 from esb.errors import HieError
+from front_end_processor.cache.tables import REVISION
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 10
-MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK_KEY = 0x0FEB_CACE
 
 
@@ -95,27 +90,12 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def alembic_config(url: str) -> AlembicConfig:
-    """Return the configuration of the cache's migrations for a database URL."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["url"] = url
-    return config
-
-
-def migrate(url: str) -> None:
-    """Bring the cache's tables to the present version; harmless when repeated."""
-    database = make_url(url).database
-    if make_url(url).get_backend_name() == "sqlite" and database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    command.upgrade(alembic_config(url), "head")
-
-
 def is_current(engine: Engine) -> bool:
     """Return whether the cache's tables are those this version needs."""
-    script = ScriptDirectory.from_config(alembic_config(""))
     with readonly(engine).connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.scalar(text("SELECT version_num FROM alembic_version")) == REVISION
 
 
 class Claim:

@@ -31,6 +31,7 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
+REVISION = "0001"  # the migration that makes these tables
 
 # SQLite numbers rows by itself only where the key is exactly INTEGER.
 Serial = BigInteger().with_variant(Integer, "sqlite")

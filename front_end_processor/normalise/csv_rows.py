@@ -1,4 +1,4 @@
-"""CSV extracts: reads a file by the hospital's column map into rows whose fields are checked by their format."""
+"""CSV extracts: reads a file by the hospital's column map into rows whose fields fit their format."""
 
 from __future__ import annotations
 

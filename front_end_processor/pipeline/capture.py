@@ -40,6 +40,7 @@ class Received:
     request: what the bytes alone do not say (`PUT Patient/p1`, `laboratory`).
     sender, control_id, kind, charset: as far as the envelope around the content tells; normalising wins.
     may_reuse: whether the control id may stand over other content than it did before.
+    content: the raw bytes as already read, where the inlet had to read them.
     """
 
     inlet: str
@@ -51,6 +52,7 @@ class Received:
     kind: str = ""
     charset: str = ""
     may_reuse: bool = False
+    content: object = None
 
 
 @dataclass(frozen=True, slots=True)

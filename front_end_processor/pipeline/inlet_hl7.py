@@ -1,4 +1,4 @@
-"""The MLLP inlet's capture functions: what comes in is submitted in order of arrival, the answer follows the disk."""
+"""The MLLP inlet: what comes in is submitted in order of arrival, the answer follows the disk."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""The drop folder's capture function: a file in parts, each on disk; bad rows set aside, others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from esb.errors import Rejected
+from front_end_processor.adapters.drop_folder.folder import Taken
+from front_end_processor.normalise.csv import SENDER, normalise_csv, parts, text_of
+from front_end_processor.normalise.csv_rows import BadRow, Extract, Row, kind_of, read
+from front_end_processor.normalise.fhir_ids import Resolve
+from front_end_processor.normalise.ids import Ids
+from front_end_processor.normalise.profile import Profile
+from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
+from front_end_processor.pipeline.inlets import WAIT_S, wait
+
+MAX_REASONS = 20
+
+
+def csv_normaliser(profile: Profile, ids: Ids, resolve: Resolve) -> Callable[[Received], Made]:
+    """Return how (part of) a CSV file is normalised; its `request` is the file's name."""
+
+    def normalise(received: Received) -> Made:
+        extract = received.content
+        if not isinstance(extract, Extract):
+            extract = read(received.raw, kind_of(received.request), profile)
+        made = normalise_csv(
+            extract, profile, ids, resolve, control_id=received.control_id, now=datetime.now(UTC)
+        )
+        return Made(made.entries, made.aliases)
+
+    return normalise
+
+
+class CsvInlet:
+    """What the drop folder calls for each complete file."""
+
+    def __init__(self, capture: Capture, profile: Profile) -> None:
+        self._capture = capture
+        self._profile = profile
+
+    def take(self, name: str, raw: bytes) -> Taken:
+        """Capture a file; return what was wrong with it, if anything.
+
+        Raises: WrongFile or Unfinished, before anything is kept, if it cannot be taken or ends in the middle
+            of a row; NotStored if the local database takes nothing at the moment.
+        """
+        extract = read(raw, kind_of(name), self._profile)
+        now = datetime.now(UTC)
+        rows = 0
+        for place, part in enumerate(parts(extract, now), 1):
+            # One after the other: a later row may build on what an earlier one left.
+            captured = self._submit(name, f"{name}#{place}", part)
+            wait(captured)
+            if captured.refusal is not None:
+                extract.bad += [_as_bad(row, captured.refusal.text) for row in part.rows]
+            else:
+                rows += len(part.rows)
+        if not extract.bad:
+            return Taken(rows)
+        rejected = Extract(extract.kind, extract.charset, extract.header, bad=extract.bad)
+        wait(self._submit(name, f"{name}#rejected", rejected))
+        return Taken(rows, _rejected_file(extract), _reasons(extract))
+
+    def set_aside(self, name: str, raw: bytes, reason: str, size: int) -> None:
+        """Keep a file that cannot be taken, with the reason, for the console."""
+        received = self._received(name, f"{name}#whole", raw, None)
+        self._capture.refuse(received, Rejected(reason), size).result(WAIT_S)
+
+    def _submit(self, name: str, control_id: str, part: Extract) -> Captured:
+        return self._capture.take(self._received(name, control_id, text_of(part), part))
+
+    def _received(self, name: str, control_id: str, raw: bytes, content: Extract | None) -> Received:
+        return Received(
+            inlet="csv",
+            raw=raw,
+            request=name,
+            sender=SENDER,
+            control_id=control_id,
+            kind=f"CSV {content.kind}" if content else "CSV",
+            charset=content.charset if content else "",
+            may_reuse=True,
+            content=content,
+        )
+
+
+def _as_bad(row: Row, reason: str) -> BadRow:
+    return BadRow(row.line, row.text, reason)
+
+
+def _rejected_file(extract: Extract) -> bytes:
+    """Return the rejected rows as a file to correct: the header, each row, its reason in a last column."""
+    header = extract.header.rstrip("\r\n")
+    lines = [f"{header},reason"]
+    lines += [f"{bad.text.rstrip()},{_quoted(f'line {bad.line}: {bad.reason}')}" for bad in extract.bad]
+    return ("\r\n".join(lines) + "\r\n").encode(extract.charset, "replace")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _reasons(extract: Extract) -> str:
+    shown = [f"line {bad.line}: {bad.reason}" for bad in extract.bad[:MAX_REASONS]]
+    more = len(extract.bad) - len(shown)
+    head = f"{len(extract.bad)} rows were not taken, the other rows were. Correct them and send them again."
+    return "\n".join([head, *shown, *([f"and {more} more"] if more > 0 else [])])
