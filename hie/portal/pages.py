@@ -26,6 +26,8 @@ LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 LANGUAGE_COOKIE = "hie_lang"
 YEAR_S = 365 * 24 * 3600
 HUES = 8
+# Roles that look after patients; the others run the exchange.
+CARING = ("doctor", "referral")
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -84,7 +86,8 @@ def let_in() -> Response | None:
     try:
         with hub().begin() as session:
             g.signed_in = signed_in(session, token, now())
-        g.actor = g.signed_in.actor.for_request(g.request_id)
+        purpose = None if g.signed_in.actor.role in CARING else "HOPERAT"
+        g.actor = g.signed_in.actor.for_request(g.request_id, purpose)
     except NotAuthenticated:
         if not mark.public:
             return to_sign_in()

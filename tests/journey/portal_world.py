@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
-from esb.fhir.identifiers import HEALTH_CARD, RESIDENT_ID, facility_system
+from esb.fhir.identifiers import HEALTH_CARD, RESIDENT_ID, check_digit, facility_system
 from esb.seal import generate_keys, public_part
 from hie.directory.facilities import put_facility
 from hie.directory.users import put_user
@@ -37,7 +37,14 @@ USERS = {
     "auditor": ("auditor", None, "鲁观澜"),
     "engineer.h01": ("engineer", "H01", "孟启舟"),
 }
-NAME, BORN, RESIDENT = "祝明川", "1958-04-12", "330102195804120017"
+
+
+def resident_id(seventeen: str) -> str:
+    """Return a number of GB 11643 with its check digit."""
+    return seventeen + check_digit(seventeen)
+
+
+NAME, BORN, RESIDENT = "祝明川", "1958-04-12", resident_id("33010219580412001")
 
 
 def make_world(session: Session, now: datetime) -> None:
@@ -427,12 +434,33 @@ def charge(made: list[Any], who: str, prefix: str, fen: tuple[str, ...]) -> None
 def others(now: datetime) -> list[tuple[str, list[Any]]]:
     """Return the other people: a namesake, somebody restricted, two records to review, somebody unknown."""
     del now
-    twin = "330106197009090026"
+    twin = resident_id("33010619700909002")
     return [
-        ("H01", [patient("H01", "h01-namesake", NAME, "1984-11-30", "male", resident="33010219841130001X")]),
         (
             "H01",
-            [patient("H01", "h01-hidden", "谢望舒", "1949-10-01", "female", resident="330102194910010026")],
+            [
+                patient(
+                    "H01",
+                    "h01-namesake",
+                    NAME,
+                    "1984-11-30",
+                    "male",
+                    resident=resident_id("33010219841130001"),
+                )
+            ],
+        ),
+        (
+            "H01",
+            [
+                patient(
+                    "H01",
+                    "h01-hidden",
+                    "谢望舒",
+                    "1949-10-01",
+                    "female",
+                    resident=resident_id("33010219491001002"),
+                )
+            ],
         ),
         (
             "H01",

@@ -31,7 +31,7 @@
         formatter: function (item) { return item.data.when + "\n" + item.data.value[1] + " " + trend.unit + "\n" + item.data.facility; }
       },
       xAxis: { type: "time", axisLabel: { color: "#475863", hideOverlap: true } },
-      yAxis: { type: "value", name: trend.unit, scale: true, min: round(least - pad, most - least), max: round(most + pad, most - least), axisLabel: { color: "#475863" }, nameTextStyle: { color: "#475863", align: "left" }, splitLine: { lineStyle: { color: "#e6ebec" } } },
+      yAxis: { type: "value", name: trend.unit, scale: true, min: round(least - pad, most - least), max: round(most + pad, most - least), axisLabel: { color: "#475863", showMinLabel: false, showMaxLabel: false }, nameTextStyle: { color: "#475863", align: "left" }, splitLine: { lineStyle: { color: "#e6ebec" } } },
       series: [{
         type: "line", name: trend.name, symbolSize: 10, lineStyle: { color: "#0d4f5c", width: 2 }, itemStyle: { color: "#0d4f5c" },
         markArea: { silent: true, itemStyle: { color: "#dcefe4", opacity: 0.75 }, data: range },
@@ -133,8 +133,9 @@
     var links = document.querySelectorAll(".sections a"), here = null;
     links.forEach(function (link) {
       var part = document.querySelector(link.getAttribute("href"));
-      if (part && part.getBoundingClientRect().top < 220) here = link;
+      if (part && part.getBoundingClientRect().top < 200 && window.scrollY > 40) here = link;
     });
+    if (!here && links.length) here = links[0];
     links.forEach(function (link) { link.classList.toggle("is-here", link === here); });
   }
   if (document.querySelector(".sections")) { document.addEventListener("scroll", markSection, { passive: true }); markSection(); }

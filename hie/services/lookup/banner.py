@@ -122,8 +122,8 @@ def _identifiers(holdings: Holdings, patients: list[Json]) -> tuple[tuple[str, s
             value, system = str(identifier.get("value", "")), str(identifier.get("system", ""))
             if not value:
                 continue
-            local = system.startswith("urn:hie:")
-            kind = system.rsplit(":", 1)[-1] if local else (key(identifier.get("type")) and _type(identifier))
+            local = system.startswith("urn:hie:") and not system.startswith("urn:hie:region:")
+            kind = system.rsplit(":", 1)[-1] if system.startswith("urn:hie:") else system or _type(identifier)
             seen.setdefault((kind or "other", value), holdings.facility_of(patient) if local else "")
     return tuple((kind, mask_identifier(value), facility) for (kind, value), facility in seen.items())
 

@@ -275,6 +275,7 @@ def trend(test: Test) -> dict[str, Any]:
         "points": [
             {
                 "at": p.at.isoformat(),
+                "at_text": p.at_text,
                 "value": float(p.number),
                 "text": p.text,
                 "facility": p.facility,

@@ -50,6 +50,22 @@ def sources_of(session: Session, person_id: uuid.UUID, action: str, now: datetim
     return [Source(identity, facility or "") for identity, facility in rows]
 
 
+def purpose_of(session: Session, person_id: uuid.UUID, now: datetime, by: Actor) -> str:
+    """Return the purpose for which the user's newest open relation was opened; the actor's own if none is."""
+    found = session.scalar(
+        select(Relation.purpose)
+        .where(
+            Relation.person_id == person_id,
+            Relation.facility == (by.facility or ""),
+            Relation.until > now,
+            or_(Relation.username.is_(None), Relation.username == by.id),
+        )
+        .order_by(Relation.username.is_(None), Relation.opened_at.desc())
+        .limit(1)
+    )
+    return found or by.purpose
+
+
 def patients(session: Session, identities: Iterable[str]) -> list[dict[str, Any]]:
     """Return the Patient resources of identities whose reach was decided before."""
     wanted = list(identities)

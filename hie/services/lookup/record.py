@@ -18,7 +18,7 @@ from hie.services.lookup.banner import Banner, banner
 from hie.services.lookup.charges import Charges, charges
 from hie.services.lookup.laboratory import Panel, Test, panels, tests
 from hie.services.lookup.medications import Medication, medications
-from hie.services.lookup.people import sources_of
+from hie.services.lookup.people import purpose_of, sources_of
 from hie.services.lookup.problems import Problem, problems
 from hie.services.lookup.reports import Report, attachment_bytes, reports
 from hie.services.lookup.sources import Holdings, gather
@@ -91,7 +91,7 @@ def load(
     holdings.withdrawn = withdrawn(session, compartments)
     record_audit(
         session,
-        actor=by,
+        actor=by.for_request(by.request_id, purpose_of(session, person_id, now, by)),
         action="R",
         operation=operation,
         resource_type="Patient",
