@@ -19,10 +19,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from esb.errors import HieError, NotFound
+from front_end_processor.cache.fates import Verdict
 from front_end_processor.console.metrics import render as render_metrics
 from front_end_processor.console.texts import LANGUAGES, TEXTS
 from front_end_processor.console.view import FATES, Console, Filters
-from front_end_processor.pipeline.fates import Verdict
 
 MAX_SHOWN = 512 * 1024
 SESSION_H = 8

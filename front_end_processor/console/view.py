@@ -14,8 +14,8 @@ from esb.envelope import inflate
 from esb.errors import NotFound
 from esb.outbox import Backlog, backlog
 from front_end_processor.cache.engine import Cache
+from front_end_processor.cache.fates import Settled
 from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, look, message, outbox
-from front_end_processor.pipeline.fates import Settled
 
 PAGE = 50
 # What an engineer asks for -> which messages these are.

@@ -17,11 +17,11 @@ from esb.envelope import deflate, partition_of
 from esb.errors import HieError, Rejected
 from esb.fhir.validation import check_resource
 from esb.topology import record_route
+from front_end_processor.cache.fates import Settled
 from front_end_processor.normalise.fhir_ids import id_of
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.model import Normalised
 from front_end_processor.pipeline.blobs import LARGE, BlobSeal, lift
-from front_end_processor.pipeline.fates import Settled
 from front_end_processor.pipeline.writer import BlobContent, OutboxEntry, Submission, Writer
 
 MAX_WARNINGS = 50

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from esb.errors import HieError, TooLarge
 from front_end_processor.adapters.hl7v2.ack import acknowledge, answer_to, header
 from front_end_processor.adapters.hl7v2.errors import UNKNOWN_KEY, Unreadable, Unusable
+from front_end_processor.cache.fates import Settled, Verdict
 from front_end_processor.normalise.hl7v2 import normalise_hl7
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.profile import Profile
 from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
-from front_end_processor.pipeline.fates import Settled, Verdict
 from front_end_processor.pipeline.writer import NotStored, failure
 
 

@@ -11,12 +11,12 @@ from esb.envelope import inflate
 from esb.errors import Conflict, HieError, NotFound
 from front_end_processor.adapters.fhir_rest.inlet import Kept
 from front_end_processor.cache.engine import Cache
+from front_end_processor.cache.fates import Settled, Verdict
 from front_end_processor.cache.tables import SET_ASIDE, alias, message
 from front_end_processor.normalise.fhir import normalise_fhir, read_control_id
 from front_end_processor.normalise.fhir_ids import Resolve
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
-from front_end_processor.pipeline.fates import Settled, Verdict
 from front_end_processor.pipeline.writer import NotStored, failure
 
 WAIT_S = 30.0

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from esb.errors import HieError, NotNow
 from front_end_processor.cache.engine import Cache
+from front_end_processor.cache.fates import Known, Settled, Verdict, decide
 from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, alias, blob, blob_need, message, outbox
-from front_end_processor.pipeline.fates import Known, Settled, Verdict, decide
 
 MAX_BATCH = 200
 MAX_BATCH_BYTES = 32 * 1024 * 1024
