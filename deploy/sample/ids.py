@@ -7,6 +7,7 @@ number can be a real person's.
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
@@ -99,6 +100,7 @@ _SHAPES = {
 }
 
 
+@cache
 def facility_index(facility: str) -> int:
     """Return which of the five makes a facility is: 1..5 by the number in its code."""
     return (int("".join(c for c in facility if c.isdigit()) or 1) - 1) % 5 + 1

@@ -262,7 +262,8 @@ CONTROL_TOTALS = Layout(
     "日对账",
     ("accounting_date", "total_kind", "category_code"),
     "What the hospital says it recorded on a day, whatever road it was sent by. One row per day and kind; "
-    "for charges also one row per invoice category (category_code filled). Days without any are left out.",
+    "a hospital may add, for charges, a row per invoice category (category_code filled): H04 does. Days "
+    "without any are left out.",
     _columns(
         """
         accounting_date    记账日期     date!          the day

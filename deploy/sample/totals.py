@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 
 from deploy.sample.csv_files import encode, yuan
+from deploy.sample.ids import facility_index
 from deploy.sample.model import Change, Event, Visit
 
 
@@ -35,8 +36,9 @@ class Totals:
         for report in visit.reports:
             kind = "laboratory" if report.kind == "laboratory" else "examinations"
             self._add(facility, report.reported.date(), kind)
+        by_category = facility_index(facility) == 4
         for line in visit.charges:
-            for category in ("", line.category):
+            for category in ("", line.category) if by_category else ("",):
                 self._add(facility, line.at.date(), "charges", category, line.amount_fen)
         for settlement in visit.settlements:
             self._add(facility, settlement.at.date(), "settlements", "", settlement.total_fen)
@@ -60,4 +62,4 @@ class Totals:
         for (facility, _), rows in sorted(files.items()):
             last = max(str(row["accounting_date"]) for row in rows).replace("-", "")
             body = encode(facility, "control_totals", rows)
-            yield Event(at, facility, "csv", f"control_totals-{last}-01.csv", body, 0)
+            yield Event(at, facility, "csv", f"control_totals-{last}-01.csv", body, len(rows))

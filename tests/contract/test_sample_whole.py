@@ -43,7 +43,8 @@ def test_two_thousand_people_are_about_two_hundred_thousand_resources(whole):
 
 
 def test_the_hl7_hospitals_send_every_trigger_now_and_then(whole):
-    wanted = """ADT^A01 ADT^A02 ADT^A03 ADT^A04 ADT^A08 ADT^A13 ADT^A28 ADT^A31 ADT^A40 ORM^O01 OML^O21 ORU^R01
+    wanted = """
+    ADT^A01 ADT^A02 ADT^A03 ADT^A04 ADT^A08 ADT^A13 ADT^A28 ADT^A31 ADT^A40 ORM^O01 OML^O21 ORU^R01
     RDE^O11 RDE^O01 SIU^S12 SIU^S13 SIU^S15 DFT^P03 MDM^T02"""
     assert set(wanted.split()) <= set(whole.triggers)
 

@@ -104,7 +104,7 @@ def test_control_totals_are_the_sums_of_the_files(events, facility):
     found = defaultdict(lambda: (0, Decimal(0)))
     for kind, amount in (("charges", "amount"), ("settlements", "total_amount")):
         for row in rows_of(events, facility, kind):
-            for category in {"", row.get("category_code", "")}:
+            for category in {"", row.get("category_code", "")} if facility == "H04" else {""}:
                 key = (row["accounting_date"], kind, category)
                 count, total = found[key]
                 found[key] = count + 1, total + Decimal(row[amount])

@@ -15,7 +15,7 @@ from deploy.sample.model import Change, Known, Life, Visit
 from deploy.sample.people import Person
 
 _HOURS = (8, 8, 8, 9, 9, 9, 10, 10, 11, 14, 14, 15, 15, 16)
-_ACUTE_PER_YEAR = 0.45
+_ACUTE_PER_YEAR = 0.42
 
 
 def life(person: Person, seed: int, hospitals: Sequence[str], today: date, years: int) -> Life:
@@ -99,7 +99,7 @@ def _plan(
     plan: list[tuple[datetime, str, str, Disease | None]] = []
     chronic = [(i.since, CHRONIC[i.key]) for i in person.illnesses]
     if chronic:
-        every = min(d.every_days for _, d in chronic) * 3.3
+        every = min(d.every_days for _, d in chronic) * 3.6
         at = begin + timedelta(days=rng.random() * every)
         while at < today:
             there = [d for since, d in chronic if since <= at]
