@@ -255,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.basicConfig(
             level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
         )
+        # At INFO, pika tells of every channel it opens.
+        logging.getLogger("pika").setLevel(logging.WARNING)
         args.run(config, args)
     except (SettingError, HieError) as error:
         _stop(str(error))
