@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from deploy.definitions.elements import NOT_R4, Definitions
+from deploy.definitions.elements import Definitions
 from deploy.definitions.invariants import Invariants
 from deploy.definitions.schema import build
 from deploy.definitions.search import patient_compartment, search_parameters
@@ -52,7 +52,7 @@ def generate(source: Path) -> None:
         resource
         for file in ("profiles-types.json", "profiles-resources.json")
         for resource in resources_of(source / file)
-        if resource["resourceType"] == "StructureDefinition" and resource["name"] not in NOT_R4
+        if resource["resourceType"] == "StructureDefinition"
     ]
     definitions = Definitions(structures)
     terminology = [

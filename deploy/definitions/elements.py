@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# These came after 4.0.1, or with the package, and are no part of R4.
-NOT_R4 = frozenset({"SubscriptionStatus"})
+from deploy.definitions.corrections import NOT_R4_TYPES, elements_of
 
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 
@@ -68,13 +67,17 @@ class Definitions:
 
     def _read(self, structure: dict[str, Any]) -> None:
         name = structure["name"]
-        if name in NOT_R4 or structure.get("derivation") == "constraint" or structure["kind"] == "logical":
+        if (
+            name in NOT_R4_TYPES
+            or structure.get("derivation") == "constraint"
+            or structure["kind"] == "logical"
+        ):
             return
         if structure["kind"] == "resource" and not structure["abstract"]:
             self.resources.append(name)
         elif structure["kind"] == "complex-type":
             self.complex_types.append(name)
-        for raw in structure["snapshot"]["element"]:
+        for raw in elements_of(structure):
             parent, _, leaf = raw["path"].rpartition(".")
             if parent:
                 self._children.setdefault(parent, {})[leaf] = _element(leaf, raw)

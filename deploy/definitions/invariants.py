@@ -53,6 +53,11 @@ class Invariants:
         self._definitions = definitions
         self.left_out: dict[str, str] = {}
 
+    def leave_out(self, path: str, constraints: tuple[Constraint, ...]) -> None:
+        """Remember invariants that are not checked."""
+        for constraint in constraints:
+            self.left_out[f"{path} {constraint.key}"] = constraint.human
+
     def rules(self, path: str, constraints: tuple[Constraint, ...]) -> list[Schema]:
         """Return the rules for what stands at a path (a type, or an element with children)."""
         found = []

@@ -42,6 +42,20 @@ _NOT_EMPTY: Schema = {
     "not": {"required": ["id"], "maxProperties": 1},
     "$comment": "ele-1: All FHIR elements must have a @value or children",
 }
+_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"
+# Required bindings to sets that cannot be listed, but have a form.
+_GRAMMARS: dict[str, Schema] = {
+    "http://hl7.org/fhir/ValueSet/mimetypes": {
+        "type": "string",
+        "pattern": rf"^(?:{_TOKEN}/(?:{_TOKEN}|\*)(?:\s?;.*)?|xml|json|ttl|none)$",  # http.html#mime-type
+        "$comment": "is no MIME type such as application/pdf",
+    },
+    "http://hl7.org/fhir/ValueSet/currencies": {
+        "type": "string",
+        "pattern": "^[A-Z]{3}$",
+        "$comment": "is no currency code of ISO 4217 such as CNY",
+    },
+}
 # Above this many types a choice is stated more briefly.
 MANY_TYPES = 12
 # Narrative made of text and a few plain elements passes by pattern; a function looks at any other.
@@ -129,6 +143,8 @@ class _Builder:
             return bound
         if type_ == "Resource":
             return _ref("Contained" if element.name == "contained" else "AnyResource")
+        if element.is_choice:
+            self.invariants.leave_out(f"{path}.{element.name}", element.constraints)
         own = type_ if element.is_choice else self.definitions.below(path, element)
         value = _ref(own)
         if type_ == "Reference" and element.targets and "Resource" not in element.targets:
@@ -164,6 +180,8 @@ def _or(names: list[str]) -> str:
 
 def _bound(value_sets: ValueSets, element: Element, type_: str) -> Schema | None:
     """Return the schema of an element whose codes are listed, or None."""
+    if element.value_set and (grammar := _GRAMMARS.get(element.value_set.partition("|")[0])):
+        return grammar
     expansion = value_sets.expand(element.value_set) if element.value_set else None
     if expansion is None:
         return None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deploy.definitions.elements import NOT_R4, Definitions
+from deploy.definitions.corrections import NOT_R4_PARAMETERS, NOT_R4_TYPES
+from deploy.definitions.elements import Definitions
 
 Path = dict[str, Any]
 
@@ -114,7 +115,7 @@ def search_parameters(definitions: Definitions, published: list[dict[str, Any]])
         if "expression" not in parameter:
             continue
         for base in parameter["base"]:
-            if base in NOT_R4:
+            if base in NOT_R4_TYPES or (base, parameter["code"]) in NOT_R4_PARAMETERS:
                 continue
             owner = "Resource" if base in ("Resource", "DomainResource") else base
             compiled = _parameter(definitions, parameter, base, by_url)
@@ -129,7 +130,7 @@ def _parameter(
     kind = parameter["type"]
     paths = compile_expression(definitions, parameter["expression"], base=base, kind=kind)
     compiled: dict[str, Any] = {"kind": kind, "paths": paths}
-    targets = [target for target in parameter.get("target", ()) if target not in NOT_R4]
+    targets = [target for target in parameter.get("target", ()) if target not in NOT_R4_TYPES]
     if targets and len(targets) < len(definitions.resources) - 20:  # else: any resource
         compiled["targets"] = sorted(targets)
     if kind == "composite":

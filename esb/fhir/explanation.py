@@ -51,16 +51,18 @@ def path_of(prefix: str, steps: Sequence[str | int]) -> str:
     return path
 
 
-def explain(validator: Any, schemas: dict[str, Any], resource: Any, prefix: str) -> Iterator[Issue]:
-    """Yield one issue for each element that breaks the schema."""
+def explain(
+    validator: Any, schemas: dict[str, Any], type_: str, resource: Any, prefix: str
+) -> Iterator[Issue]:
+    """Yield one issue for each element of a resource that breaks the schema of its type."""
     seen: set[str] = set()
     try:
-        errors = list(islice(validator.iter_errors(resource), MAX_ERRORS))
+        errors = list(islice(validator.iter_errors({type_: resource}), MAX_ERRORS))
     except ValueError:
         yield Issue(prefix, "nests too deeply, or holds what JSON cannot", "structure")
         return
     for error in errors:
-        for issue in _issues(error, schemas, path_of(prefix, error.instance_path)):
+        for issue in _issues(error, schemas, path_of(prefix, error.instance_path[1:])):
             if issue.path not in seen:
                 seen.add(issue.path)
                 yield issue

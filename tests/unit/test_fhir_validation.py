@@ -286,6 +286,22 @@ FAULTS = {
         "Patient.photo[0]",
         "att-1",
     ),
+    "an attachment of no MIME type": (
+        changed(PATIENT, photo=[{"contentType": "png", "url": "https://h.example/1"}]),
+        "Patient.photo[0].contentType",
+        "MIME",
+    ),
+    "a currency of no standard": (
+        {
+            "resourceType": "ChargeItem",
+            "status": "billable",
+            "code": {"text": "床位费"},
+            "subject": SUBJECT,
+            "priceOverride": {"value": 30, "currency": "元"},
+        },
+        "ChargeItem.priceOverride.currency",
+        "CNY",
+    ),
     "base64 cut short": (
         changed(PATIENT, photo=[{"contentType": "image/png", "data": "AAA"}]),
         "Patient.photo[0].data",
