@@ -37,7 +37,7 @@ def run(_data: Path | None) -> Report:
     with stand.region() as place:
         fsync = fsync_ms(Path(place["dir"]))
         mix = {
-            h["code"]: list(bench_mix(MESSAGES // len(place["hospitals"]), 5000, h["code"]))
+            h["code"]: list(bench_mix(MESSAGES // len(place["hospitals"]), 500, h["code"]))
             for h in place["hospitals"]
         }
         killer = _Killer(place)

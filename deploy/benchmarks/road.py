@@ -78,7 +78,7 @@ def _check(sent: Sent) -> None:
 
 
 def _sustained(place: dict[str, Any], number: int) -> tuple[float, float]:
-    mix = _mix(place, MESSAGES_EACH, 1000 + number)
+    mix = _mix(place, MESSAGES_EACH, 100 + number)
     total = sum(len(messages) for messages in mix.values())
     before, resources_before = stand.taken_in(place), stand.count_resources(place)
     begin = time.monotonic()
@@ -92,7 +92,7 @@ def _sustained(place: dict[str, Any], number: int) -> tuple[float, float]:
 
 def _latencies(place: dict[str, Any], number: int) -> list[float]:
     rate = MUST_MESSAGES_S / 2
-    mix = _mix(place, int(rate * LATENCY_SECONDS / len(place["hospitals"])), 2000 + number)
+    mix = _mix(place, int(rate * LATENCY_SECONDS / len(place["hospitals"])), 200 + number)
     total = sum(len(messages) for messages in mix.values())
     before = stand.taken_in(place)
     with Watch(place["hub"]["database_url"]) as watch:
@@ -135,7 +135,7 @@ class _Inlet:
 
 
 def _bundles(place: dict[str, Any], number: int) -> float:
-    bodies = list(ips_like(BUNDLES, 3000 + number))
+    bodies = list(ips_like(BUNDLES, 1 + number))
     inlets = [_Inlet(h) for h in place["hospitals"]]
     before = stand.taken_in(place)
     begin = time.monotonic()
@@ -158,7 +158,7 @@ def _last(watch: Watch, facility: str) -> int:
 
 def _bundle_latencies(place: dict[str, Any], number: int) -> list[float]:
     """Post at the required rate; a bundle's latency ends when the hub's count shows all posted so far."""
-    bodies = list(ips_like(MUST_BUNDLES_S * 10, 4000 + number))
+    bodies = list(ips_like(MUST_BUNDLES_S * 10, 11 + number))
     inlets = [_Inlet(h) for h in place["hospitals"]]
     found: list[float] = []
     with Watch(place["hub"]["database_url"]) as watch:
