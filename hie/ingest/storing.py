@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from esb.envelope import Entry, deflate
 from esb.fhir.lexemes import loads
-from esb.inbox import Taken, take
+from esb.inbox import Taken
 from esb.topology import RECEIPTS
 from hie.ingest.reading import Item
 from hie.mpi.identify import Source, identify_many
@@ -20,6 +20,7 @@ from hie.mpi.people import persons_of
 from hie.mpi.relations import EncounterSeen, relate_by_encounters
 from hie.repository.store import write
 from hie.repository.writes import Outcome, Write
+from hie.schema.bulk import copy_in
 from hie.schema.exchange import inbox, outbox, set_aside
 from hie.security import audit
 from hie.security.actor import Actor, system_actor
@@ -158,8 +159,8 @@ def put_aside(session: Session, facility: str, entry: Entry, reason: str, ledger
 
 def close_ledger(session: Session, ledger: Ledger) -> None:
     """Write the inbox rows and one outbox row of receipts per facility."""
-    connection = session.connection()
-    take(connection, inbox, ledger.rows)
+    if ledger.rows:
+        copy_in(session, inbox.name, Taken._fields, ledger.rows)
     rows = [
         {
             "epoch": 0,
@@ -174,4 +175,4 @@ def close_ledger(session: Session, ledger: Ledger) -> None:
         if receipts
     ]
     if rows:
-        connection.execute(outbox.insert(), rows)
+        session.connection().execute(outbox.insert(), rows)

@@ -99,8 +99,8 @@ class Worker:
         except (OperationalError, PoolTimeoutError, psycopg.OperationalError) as error:
             log.warning("ingest.database_away", kind=type(error).__name__)
             raise NotNow("The database is away; the messages wait.") from None
-        except DBAPIError as error:
-            log.error("ingest.database_refused", kind=type(error.orig).__name__)
+        except (DBAPIError, psycopg.Error) as error:
+            log.error("ingest.database_refused", kind=type(error).__name__)
             raise NotNow("The database refused the batch; it is tried again.") from None
         self.stored()
 

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from hie.mpi.locks import identity_lock, lock
+from hie.schema.bulk import copy_in
 from hie.schema.mpi import Identity, NotSame, Person, PersonLink, ReviewItem
 from hie.schema.security import Relation
 
@@ -57,19 +58,9 @@ def apply_moves(session: Session, moves: Sequence[Move], *, actor: str, now: dat
 
 def log_moves(session: Session, moves: Sequence[Move], *, actor: str, now: datetime) -> None:
     """Append to the log of links."""
-    rows = [
-        {
-            "identity": move.identity,
-            "person_from": move.person_from,
-            "person_to": move.person_to,
-            "reason": move.reason,
-            "detail": move.detail,
-            "actor": actor,
-            "at": now,
-        }
-        for move in moves
-    ]
-    session.execute(insert(PersonLink), rows)
+    columns = ("identity", "person_from", "person_to", "reason", "detail", "actor", "at")
+    rows = ((m.identity, m.person_from, m.person_to, m.reason, m.detail, actor, now) for m in moves)
+    copy_in(session, PersonLink.__tablename__, columns, rows)
 
 
 def members(session: Session, persons: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[str]]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from hie.errors import NotPermitted
@@ -20,9 +19,20 @@ FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 OPENING = frozenset({"arrived", "triaged", "in-progress", "onleave"})
 ENDING = frozenset({"finished"})
 TAKING_BACK = frozenset({"cancelled", "entered-in-error"})
-# What a newer version of the same encounter changes.
-FOLLOWING = ("person_id", "identity", "opened_at", "until")
 STAYING = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC"})
+# A newer version of the same encounter changes the row that an older one made.
+RELATE = text(
+    """
+    INSERT INTO relation (facility, person_id, identity, cause, opened_at, until, kind)
+    SELECT f, p, i, c, b, e, 'encounter' FROM unnest(
+        CAST(:facilities AS text[]), CAST(:persons AS uuid[]), CAST(:identities AS text[]),
+        CAST(:causes AS text[]), CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[])
+    ) AS w (f, p, i, c, b, e)
+    ON CONFLICT (facility, cause) WHERE cause IS NOT NULL DO UPDATE SET
+        person_id = excluded.person_id, identity = excluded.identity,
+        opened_at = excluded.opened_at, until = excluded.until
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +56,14 @@ def relate_by_encounters(session: Session, seen: Sequence[EncounterSeen], now: d
     query = select(Identity.id, Identity.person_id).where(Identity.id.in_(wanted))
     persons = {row.id: row.person_id for row in session.execute(query)}
     rows = []
-    for one in latest.values():
+    for one in sorted(latest.values(), key=lambda s: (s.facility, s.id)):
         span = relation_span(one.encounter, now, days)
         if span is not None and one.identity in persons:
-            rows.append(
-                {
-                    "facility": one.facility,
-                    "person_id": persons[one.identity],
-                    "identity": one.identity,
-                    "cause": f"Encounter/{one.id}",
-                    "kind": "encounter",
-                    "purpose": "TREAT",
-                    "opened_at": span[0],
-                    "until": span[1],
-                }
-            )
-    if not rows:
-        return
-    statement = upsert(Relation)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Relation.facility, Relation.cause],
-            index_where=Relation.cause.is_not(None),
-            set_={name: statement.excluded[name] for name in FOLLOWING},
-        ),
-        sorted(rows, key=lambda row: (row["facility"], row["cause"])),
-    )
+            rows.append((one.facility, persons[one.identity], one.identity, f"Encounter/{one.id}", *span))
+    if rows:
+        names = ("facilities", "persons", "identities", "causes", "begins", "ends")
+        columns = zip(*rows, strict=True)
+        session.execute(RELATE, {n: list(c) for n, c in zip(names, columns, strict=True)})
 
 
 def relation_span(encounter: dict[str, Any], now: datetime, days: int) -> tuple[datetime, datetime] | None:
@@ -133,11 +125,11 @@ def open_until(session: Session, identity: str, now: datetime, by: Actor) -> dat
     return session.scalar(query)
 
 
-def _instant(text: object) -> datetime | None:
-    if not isinstance(text, str):
+def _instant(given: object) -> datetime | None:
+    if not isinstance(given, str):
         return None
     try:
-        made = datetime.fromisoformat(text)
+        made = datetime.fromisoformat(given)
     except ValueError:
         return None
     return made if made.tzinfo else made.replace(tzinfo=UTC)

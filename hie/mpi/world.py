@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from hie.mpi.moves import MANUAL, Move, log_moves, vetoes
 from hie.mpi.normalise import Demographics
+from hie.schema.bulk import copy_in
 from hie.schema.mpi import Identity, IdentityKey, Person, PersonLink
 from hie.schema.security import Relation
 
@@ -115,9 +116,10 @@ def load_world(session: Session, identities: Iterable[str], keys: Iterable[int])
 def store_world(session: Session, world: World, moves: Sequence[Move], *, actor: str, now: datetime) -> None:
     """Write what changed: persons, identities, keys, the log, and the relations that moved along."""
     if world.new_persons:
-        session.execute(insert(Person), [{"id": p, "created_at": now} for p in world.new_persons])
+        copy_in(session, Person.__tablename__, ("id", "created_at"), ((p, now) for p in world.new_persons))
     if world.added:
-        session.execute(insert(Identity), [_row(world.known[i], now) for i in sorted(world.added)])
+        rows = [_row(world.known[i], now) for i in sorted(world.added)]
+        copy_in(session, Identity.__tablename__, tuple(rows[0]), (tuple(row.values()) for row in rows))
     moved = {m.identity for m in moves if m.person_from is not None}
     altered = sorted((world.changed | moved) - world.added)
     if altered:
@@ -140,7 +142,8 @@ def _store_keys(session: Session, world: World) -> None:
     if gone:
         session.execute(text("DELETE FROM identity_key WHERE key = :key AND identity = :identity"), gone)
     if come:
-        session.execute(insert(IdentityKey), come)
+        rows = ((row["key"], row["identity"]) for row in come)
+        copy_in(session, IdentityKey.__tablename__, ("key", "identity"), rows)
 
 
 def _row(known: Known, now: datetime) -> dict[str, object]:

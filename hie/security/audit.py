@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
+from hie.schema.bulk import copy_in
 from hie.schema.security import AuditEventRow
 from hie.security.actor import Actor
 
 OUTCOMES = {0: "success", 4: "minor failure", 8: "serious failure"}
+
+COLUMNS = tuple(c.name for c in AuditEventRow.__table__.c if c.name not in ("id", "at"))
 
 # Rows written for the request at hand: the app asks whether there was one.
 _written: ContextVar[list[int] | None] = ContextVar("audit_written", default=None)
@@ -61,8 +65,12 @@ def record(
 def record_many(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add many audit rows at once; each made by `audit_row`."""
     if rows:
-        session.execute(insert(AuditEventRow), [dict(row) for row in rows])
+        copy_in(session, AuditEventRow.__tablename__, COLUMNS, (_values(row) for row in rows))
         note_written()
+
+
+def _values(row: Mapping[str, Any]) -> list[Any]:
+    return [Jsonb(row[name]) if name == "detail" and row[name] else row[name] for name in COLUMNS]
 
 
 def audit_row(
