@@ -175,6 +175,8 @@ def _nothing() -> None:
 def create_web(inlet: Inlet, console: Console, password: str) -> Flask:
     """Return the HTTP application: FHIR inlet at /fhir, console at /."""
     app = create_console(console, password)
+    # `/fhir` and `/fhir/` are one address: a redirect would lose the body of many a sender.
+    app.url_map.redirect_defaults = False
 
     @app.route("/fhir", defaults={"path": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     @app.route("/fhir/", defaults={"path": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])

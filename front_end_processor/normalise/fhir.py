@@ -31,6 +31,7 @@ Resource = dict[str, Any]
 BUNDLE_TYPES = ("transaction", "batch", "collection", "document", "message")
 MAX_ISSUES = 50
 _URL = re.compile(r"/?([A-Z][A-Za-z]+)(?:/([A-Za-z0-9.-]{1,64}))?(?:\?(.*))?")
+_ADDRESS = re.compile(rb'"(?:url|uri|valueUri|valueUrl|valueUuid|valueOid)"\s*:\s*"urn:(?:uuid|oid):')
 # Types whose `identifier` repeats and which people look for by the hospital's number.
 _NUMBERED = frozenset(
     """
@@ -97,7 +98,7 @@ def normalise_fhir(
     for item in items:
         _give_id(item, ids)
     _check_distinct(items)
-    warnings = _point(items, ids, resolve)
+    warnings = _point(items, ids, resolve, _ADDRESS.search(raw) is not None)
     source_at = _source_at(content, items, now)
     kind = f"Bundle {bundle_type}" if bundle_type else f"{items[0].method} {items[0].type}"
     entries = [
@@ -272,8 +273,11 @@ def _core(item: Item) -> Resource:
     return {key: value for key, value in (item.resource or {}).items() if key not in ("id", "meta", "text")}
 
 
-def _point(items: Sequence[Item], ids: Ids, resolve: Resolve) -> tuple[str, ...]:
-    """Point every reference at our ids, and give the resources theirs; return warnings."""
+def _point(items: Sequence[Item], ids: Ids, resolve: Resolve, has_addresses: bool) -> tuple[str, ...]:
+    """Point every reference at our ids, and give the resources theirs; return warnings.
+
+    Args: has_addresses: whether other elements than references name entries by their urn.
+    """
     mapping: dict[str, str] = {}
     for item in items:
         mapping[f"{item.type}/{item.requested or (item.resource or {}).get('id', '')}"] = item.target
@@ -285,15 +289,16 @@ def _point(items: Sequence[Item], ids: Ids, resolve: Resolve) -> tuple[str, ...]
     for item in items:
         if item.resource is None:
             continue
-        for _, value in references(item.resource):
-            if value in mapping or value.startswith("#"):
+        for container, value in references(item.resource):
+            if value.startswith("#"):
                 continue
-            target = target_of(value, ids, resolve)
-            if target is not None:
-                mapping[value] = target
-            else:
+            target = mapping.get(value) or target_of(value, ids, resolve)
+            if target is None:
                 warnings.append(f"{item.path}: a reference points at nothing that is known here")
-        rewrite(item.resource, mapping)
+                continue
+            container["reference"] = mapping[value] = target
+        if has_addresses:
+            rewrite(item.resource, mapping)
         _own(item, ids)
     return tuple(dict.fromkeys(warnings))
 
