@@ -16,19 +16,18 @@ from front_end_processor.adapters.hl7v2.errors import CONDITIONS, Unreadable
 
 _COMMIT = {"AA": "CA", "AE": "CE", "AR": "CR"}
 _FROM_2_5 = re.compile(r"2\.(?:[5-9]|\d\d)")
-# MSH-15: when an accept acknowledgement is wanted (HL7 table 0155)
+# MSH-15, MSH-16: which outcomes an acknowledgement is wanted for (HL7 table 0155)
 _WANTED = {
     "AL": frozenset(_COMMIT),
     "ER": frozenset(("AE", "AR")),
     "SU": frozenset(("AA",)),
-    "NE": frozenset[str](),
 }
 _EMPTY_HEADER = "MSH|^~\\&|||||||||P|2.3.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back; empty where the sender asked for none. code: AA, AE, AR, CA, CE or CR."""
+    """What is sent back. code: AA, AE, AR, CA, CE or CR."""
 
     raw: bytes
     code: str
@@ -75,18 +74,14 @@ def acknowledge(
 ) -> Answer:
     """Return the acknowledgement of a message.
 
-    Args: code: AA kept, AE cannot be kept as it is, AR not read or not taken; becomes CA, CE, CR where
-    MSH-15 asks for an accept acknowledgement. text: for MSA-3, no patient data. number: own control id.
+    Args: code: AA kept, AE cannot be kept as it is, AR not read or not taken; becomes CA, CE, CR in
+    enhanced mode (MSH-15). text: for MSA-3, no patient data. number: own control id.
     facility: our MSH-3 where the sender named no receiver. now: aware, in the hospital's zone.
     """
     message, codec = header(raw, default_charset)
     msh = message.msh
     seps = message.seps
-    wanted = msh.get(15).upper()
-    if wanted in _WANTED and (wanted != "NE" or msh.get(16).upper() == "NE"):
-        if code not in _WANTED[wanted]:
-            return Answer(b"", _COMMIT[code])
-        code = _COMMIT[code]
+    code = _in_mode(code, msh.get(15).upper(), msh.get(16).upper())
     version = msh.get(12) or "2.3.1"
     event = msh.get(9, 2)
     newer = _FROM_2_5.match(version) is not None
@@ -114,6 +109,16 @@ def acknowledge(
     return Answer(
         charset.encode("\r".join(lines) + "\r", codec if sent_charset else _answer_codec(codec)), code
     )
+
+
+def _in_mode(code: str, accept: str, application: str) -> str:
+    """Return the code as the sender's mode asks: the accept form where MSH-15 wants one for this outcome.
+
+    A frame is never left without an answer, not even for NE: MLLP senders wait for one.
+    """
+    if not accept or code in _WANTED.get(accept, ()):
+        return _COMMIT[code] if accept else code
+    return code if code in _WANTED.get(application, ()) else _COMMIT[code]
 
 
 def _answer_codec(codec: str) -> str:

@@ -89,7 +89,7 @@ def cut(message: Message, *, specimen_first: bool = False) -> Groups:
             setattr(current, name.lower(), segment)
             item = None
         elif name == "SPM":
-            if specimen_first:
+            if specimen_first and (current is None or current.specimens):
                 specimen, current = segment, None
             elif current is not None:
                 current.specimens.append(segment)
