@@ -19,6 +19,7 @@ from deploy.stack.region import SAMPLE, Region, make_region
 
 PEOPLE = 2000
 PORT_BASE = 18000
+SHOWN = ("doctor", "steward", "auditor")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,10 +55,11 @@ def pages(region: dict[str, Any]) -> str:
     """Return where everything is and how to get in, in Chinese and English."""
     hub = region["hub"]
     rows = [("页面 page", "地址 address", "用户 user", "密码 password")]
-    shown = [user for user in region["users"] if user["role"] != "operator"]
-    for user in shown:
-        if user["role"] == "doctor" or not user["facility"]:
-            rows.append((f"门户 portal ({user['name']})", hub["portal"], user["username"], user["password"]))
+    names = {hospital["code"]: hospital["name"] for hospital in region["hospitals"]}
+    for user in region["users"]:
+        if user["role"] in SHOWN:
+            label = f"门户 portal {names.get(user['facility'], '')} {user['name']}"
+            rows.append((label.replace("  ", " "), hub["portal"], user["username"], user["password"]))
     for hospital in region["hospitals"]:
         label = f"前置机 console {hospital['code']} {hospital['name']}"
         rows.append((label, hospital["console"], "", hospital["console_password"]))

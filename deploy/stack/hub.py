@@ -28,6 +28,9 @@ ROLES = {
 }
 
 
+SURNAMES = "林周吴郑冯陈蒋沈韩杨"
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """One user of the portal."""
@@ -40,12 +43,13 @@ class User:
 
 def users(members: Sequence[Hospital]) -> list[User]:
     """Return the users of a region: one per role, and per hospital where the role belongs to one."""
-    found = []
+    found: list[User] = []
     for role, (has_hospital, title) in ROLES.items():
         if has_hospital:
             for member in members:
                 username = f"{role}.{member.code.lower()}"
-                found.append(User(username, role, member.code, f"{member.code}{title}"))
+                surname = SURNAMES[len(found) % len(SURNAMES)]
+                found.append(User(username, role, member.code, f"{surname}{title}"))
         else:
             found.append(User(role, role, "", f"区域{title}"))
     return found
