@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
 from hie.api import answers, asking, conditional, recording
-from hie.errors import Malformed, NotFound, NotValid
+from hie.errors import Conflict, Malformed, NotFound, NotValid, PreconditionFailed
 from hie.repository import read
 from hie.repository.content import instant_text
 from hie.repository.writes import Outcome, Write
@@ -123,7 +123,10 @@ def update(type_: str, id_: str) -> Response:
     if resource.get("id") != id_:
         raise NotValid("The id in the body must be the id in the address.")
     if request.headers.get("If-None-Match") == "*":
-        return _write(Write("create", type_, id_, resource, asking.actor().facility), "C", "update")
+        try:
+            return _write(Write("create", type_, id_, resource, asking.actor().facility), "C", "update")
+        except Conflict:
+            raise PreconditionFailed(f"{type_}/{id_} exists already.") from None
     write = Write("put", type_, id_, resource, asking.actor().facility, if_match=asking.if_match())
     return _write(write, "U", "update")
 

@@ -79,11 +79,12 @@ def _resource(type_: str) -> dict[str, Any]:
         "updateCreate": True,
         "conditionalCreate": True,
         "conditionalUpdate": True,
-        "searchInclude": _includes(type_),
         "searchParam": [
             {"name": code, "type": parameter.kind} for code, parameter in indexed_parameters(type_).items()
         ],
     }
+    if includes := _includes(type_):
+        described["searchInclude"] = includes
     if type_ in NOT_STORED:
         for name in ("versioning", "readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
             del described[name]

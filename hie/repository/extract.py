@@ -269,18 +269,20 @@ def _han_name(type_: str) -> Emit:
             return
         text = tokens.folded(str(value.get("text") or ""))
         family = tokens.folded(str(value.get("family") or ""))
-        given = tokens.folded("".join(g for g in value.get("given") or () if type(g) is str))
+        parts = [tokens.folded(part) for part in value.get("given") or () if type(part) is str]
+        given = "".join(parts)
         if text and not family and names.is_han(text):
             family, given = names.split_han(text)
             found.tokens.update(tokens.prefixes(family_path, family), tokens.prefixes(given_path, given))
-        if family and given:
-            found.tokens.update(tokens.prefixes(name, family + given), tokens.prefixes(name, given + family))
+        for each in {given, *parts[:1]} - {""}:
+            found.tokens.update(tokens.prefixes(name, family + each), tokens.prefixes(name, each + family))
         if family and names.is_han(family + given):
             for spelt_family, spelt_given, initials in names.readings(family, given):
                 for path, spelt in (
                     (name, spelt_family + spelt_given),
                     (name, spelt_given + spelt_family),
                     (name, initials),
+                    (name, spelt_family + initials[len(family) :]),
                     (family_path, spelt_family),
                     (given_path, spelt_given),
                 ):

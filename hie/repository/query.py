@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from esb.fhir.search_parameters import PARAMETERS, Parameter
 from esb.fhir.types import RESOURCE_TYPES
-from hie.errors import Issue, NotSupported
+from hie.errors import Issue, NotSupported, NotValid
 from hie.repository.conditions import Condition, bad_value, condition, points_at
 
 COUNT, MOST = 50, 1000
 MOST_LINKS = 3  # of a chain
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # Parameters about the answer's form, which the API reads.
 FORM = frozenset({"_format", "_pretty", "_cursor"})
 # (type, conditions) -> ids of what is found, within the actor's reach.
@@ -64,6 +66,8 @@ def parse(type_: str, params: Sequence[tuple[str, str]], how: Reading) -> Query:
     """
     query = Query(type_)
     for name, value in params:
+        check_text(name)
+        check_text(value)
         if name in FORM:
             continue
         try:
@@ -78,6 +82,12 @@ def parse(type_: str, params: Sequence[tuple[str, str]], how: Reading) -> Query:
         else:
             query.used.append((name, value))
     return query
+
+
+def check_text(text: str) -> None:
+    """Refuse what no database can hold. Raises: NotValid."""
+    if NO_TEXT.search(text):
+        raise NotValid("A search parameter holds characters that are no text.")
 
 
 class Unknown(NotSupported):
