@@ -24,7 +24,7 @@ from hie.errors import HieError, Issue, NotAuthenticated, NotNow, NotPermitted
 from hie.security import audit
 from hie.security.access import Access, access, access_of
 from hie.security.actor import NOBODY, Actor
-from hie.security.hub import Hub, open_hub
+from hie.security.hub import Hub, open_hub, rest_collector
 from hie.security.oauth import bearer_token, named_client, smart_configuration, token_answer
 
 log = logging.getLogger("hie.web")
@@ -246,6 +246,7 @@ class Server(BaseApplication):
             "threads": self._config.web_threads,
             "worker_class": "gthread",
             "preload_app": True,
+            "when_ready": lambda _: rest_collector(),
             "post_fork": die_with_the_master,
             "timeout": 120,
             "graceful_timeout": 20,

@@ -25,6 +25,7 @@ from hie.ingest.opening import Directory, read_own_keys
 from hie.ingest.worker import Worker
 from hie.schema.exchange import outbox
 from hie.security.chain import seal_audit
+from hie.security.hub import rest_collector
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -62,6 +63,7 @@ def run(config: Config, *, worker: int, of: int) -> None:
         ca_file=str(config.ca_file) if config.ca_file else None,
     )
     chores.start(stopping)
+    rest_collector()
     try:
         consumer.run(stopping)
     finally:

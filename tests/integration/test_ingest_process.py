@@ -1,0 +1,176 @@
+"""The ingest process between a real broker and a real database, as a hospital sees it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pika
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from deploy.stack.rabbitmq import Broker
+from esb.declare import declare
+from esb.envelope import Entry, deflate, unpack
+from esb.fhir.bundles import entry, transaction
+from esb.publisher import Publisher
+from esb.relay import Sender, claims_of, envelope
+from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
+from esb.topology import DEAD_QUEUE, HUB_USER, RECORDS, definitions, ingest_queue, receipt_queue
+from hie.directory.facilities import put_facility
+from hie.schema import AuditEventRow, Resource
+from hie.schema.exchange import inbox
+
+AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
+QUEUES = 2
+WORD = "one-word"
+HOSPITAL, HUB = generate_keys("H01"), generate_keys("hub")
+SENDER = Sender("H01", load_keys(HOSPITAL), lambda _route: load_public(public_part(HUB)))
+
+
+@pytest.fixture
+def bus(broker: Broker) -> Broker:
+    """The broker with the exchange's topology, all queues empty."""
+    body = definitions({"admin": "", HUB_USER: "hub-word", "H01": WORD}, admin="admin", ingest_queues=QUEUES)
+    body["users"] = [user for user in body["users"] if user["name"] != "admin"]
+    broker.management.call("POST", "definitions", body)
+    with pika.BlockingConnection(pika.URLParameters(broker.url())) as connection:
+        for queue in (*map(ingest_queue, range(QUEUES)), DEAD_QUEUE, receipt_queue("H01")):
+            connection.channel().queue_purge(queue)
+    return broker
+
+
+@pytest.fixture
+def engine(fresh_database_url: str) -> Iterator[sa.Engine]:
+    """A hub database that knows H01."""
+    made = sa.create_engine(fresh_database_url)
+    with Session(made) as session, session.begin():
+        put_facility(session, "H01", "H01", "", public_part(HOSPITAL))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def start(
+    bus: Broker, fresh_database_url: str, tmp_path: Path
+) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts ingest processes; ends them afterwards."""
+    (tmp_path / "hub.jwks").write_bytes(orjson.dumps(HUB))
+    env = os.environ | {
+        "HIE_DATABASE_URL": fresh_database_url,
+        "HIE_AMQP_URL": bus.url(HUB_USER, "hub-word"),
+        "HIE_KEY_DIR": str(tmp_path),
+        "HIE_QUEUES": str(QUEUES),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def launch() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-m", "hie", "ingest"], env=env)
+        started.append(process)
+        return process
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def publisher(bus: Broker) -> Iterator[Publisher]:
+    """The publisher of H01."""
+    made = Publisher(bus.url("H01", WORD), name="test H01")
+    made.start()
+    assert made.wait_connected(20)
+    yield made
+    made.stop()
+
+
+def publish(publisher: Publisher, first: int, count: int) -> None:
+    """Publish so many entries, five to an envelope, over both queues."""
+    entries = []
+    for seq in range(first, first + count):
+        patient = {"resourceType": "Patient", "id": f"p{seq}", "name": [{"text": f"病人{seq}"}]}
+        entries.append(Entry(1, seq, AT, "ADT^A01", deflate(orjson.dumps(transaction([entry(patient)])))))
+    batches = [entries[n : n + 5] for n in range(0, count, 5)]
+    messages = [envelope(SENDER, RECORDS, f"H01.{n % 64}", batch, AT) for n, batch in enumerate(batches)]
+    assert all(publisher.send(messages))
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def rows(engine: sa.Engine, table: object) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0  # type: ignore[arg-type]
+
+
+def receipts(bus: Broker, wanted: int) -> list[tuple[int, str]]:
+    """Take receipts from H01's queue until there are so many."""
+    found: list[tuple[int, str]] = []
+    own, hub = load_keys(HOSPITAL), load_public(public_part(HUB))
+    with pika.BlockingConnection(pika.URLParameters(bus.url("H01", WORD))) as connection:
+        for method, properties, body in connection.channel().consume(
+            receipt_queue("H01"), auto_ack=True, inactivity_timeout=20
+        ):
+            assert method is not None, "no more receipts came"
+            claims = claims_of(HUB_USER, "H01", properties.message_id)
+            plain = open_sealed(body, properties.headers["signature"], claims, sender=hub, own=own)
+            found += [
+                (one["seq"], one["fate"]) for part in unpack(plain) for one in orjson.loads(part.body())
+            ]
+            if len(found) >= wanted:
+                return found
+    return found
+
+
+def test_entries_are_stored_and_their_receipts_come_back(
+    bus: Broker, engine: sa.Engine, publisher: Publisher, start: Callable[[], object]
+) -> None:
+    start()
+    publish(publisher, 1, 100)
+    assert sorted(receipts(bus, 100)) == [(seq, "stored") for seq in range(1, 101)]
+    assert rows(engine, Resource) == 100
+
+
+def test_nothing_is_lost_or_doubled_when_the_process_is_killed(
+    bus: Broker, engine: sa.Engine, publisher: Publisher, start: Callable[[], "subprocess.Popen[bytes]"]
+) -> None:
+    process = start()
+    for begin in range(0, 1500, 500):
+        publish(publisher, begin + 1, 500)
+        until(lambda wanted=begin: rows(engine, inbox) > wanted)  # type: ignore[misc]
+        process.kill()
+        process.wait()
+        process = start()
+    until(lambda: rows(engine, inbox) == 1500)
+    assert rows(engine, Resource) == 1500
+    assert rows(engine, AuditEventRow) == 1500
+
+
+def test_the_process_stops_when_asked(
+    bus: Broker, engine: sa.Engine, start: Callable[[], "subprocess.Popen[bytes]"], publisher: Publisher
+) -> None:
+    process = start()
+    publish(publisher, 1, 5)
+    until(lambda: rows(engine, inbox) == 5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+
+
+def test_the_topology_of_a_new_facility_is_declared_over_amqp(bus: Broker) -> None:
+    declare(bus.url(), ["H01", "H77"], QUEUES)
+    declare(bus.url(), ["H01", "H77"], QUEUES)
+    with pika.BlockingConnection(pika.URLParameters(bus.url())) as connection:
+        assert (
+            connection.channel().queue_declare(receipt_queue("H77"), passive=True).method.message_count == 0
+        )
