@@ -230,11 +230,11 @@ def schedule(make: Make, visit: Visit, booking: Appointment, action: str, start:
 
 
 def resources_of(make: Make, visit: Visit, booking: Appointment, start: datetime) -> list[str]:
-    """Return RGS, AIG and AIL of a booking: the doctor and the place."""
+    """Return RGS, AIL and AIP of a booking: the place and the doctor."""
     place = f"{escape(booking.doctor.department_name)}^^^{visit.facility}"
+    doctor = xcn(booking.doctor, visit.facility)
     return [
         "RGS|1|A",
-        join("AIG", {1: "1", 2: "A", 3: components(booking.doctor.number, booking.doctor.name, "L"), 4: "D",
-                     8: make.time(start)}),
         join("AIL", {1: "1", 2: "A", 3: place, 6: make.time(start)}),
-    ]  # fmt: skip
+        join("AIP", {1: "1", 2: "A", 3: doctor, 4: components("D", "医生", "HL70182"), 6: make.time(start)}),
+    ]
