@@ -17,6 +17,7 @@ _PLAIN = frozenset(
 )
 # Other elements that a transaction rewrites when they name an entry by its urn (http.html#trules).
 _ADDRESSES = frozenset({"url", "uri", "valueUri", "valueUrl", "valueUuid", "valueOid"})
+_NODES = frozenset({dict, list})
 _PATIENT = re.compile(r"(?:.*/)?(Patient/[A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 
 
@@ -40,17 +41,14 @@ def references(resource: Any, key: str = "") -> Iterator[tuple[dict[str, Any], s
 
     Internal ones ("#x") and conditional ones ("Patient?identifier=...") are among them.
     """
-    if isinstance(resource, dict):
-        value = resource.get("reference")
-        if isinstance(value, str) and key not in _PLAIN and _PLAIN.isdisjoint(resource):
-            yield resource, value
-        for name, child in resource.items():
-            if isinstance(child, (dict, list)):
-                yield from references(child, name)
-    elif isinstance(resource, list):
-        for child in resource:
-            if isinstance(child, (dict, list)):
-                yield from references(child, key)
+    queue: list[tuple[str, Any]] = [(key, resource)]
+    for name, node in queue:  # grows while it is read: no recursion, the tuples are those of the dicts
+        if type(node) is list:
+            queue += [(name, child) for child in node if type(child) in _NODES]
+        elif type(node) is dict:
+            if _is_reference(name, node):
+                yield node, node["reference"]
+            queue += [item for item in node.items() if type(item[1]) in _NODES]
 
 
 def rewrite(resource: Resource, mapping: Mapping[str, str]) -> int:
@@ -59,29 +57,27 @@ def rewrite(resource: Resource, mapping: Mapping[str, str]) -> int:
     Source: FHIR R4 http.html#trules. A fragment behind the address ("urn:uuid:...#x") is kept.
     """
     changed = 0
-    for container, value in references(resource):
-        if value in mapping:
-            container["reference"] = mapping[value]
+    queue: list[tuple[str, Any]] = [("", resource)]
+    for name, node in queue:
+        if type(node) is list:
+            queue += [(name, child) for child in node if type(child) in _NODES]
+            continue
+        if _is_reference(name, node) and node["reference"] in mapping:
+            node["reference"] = mapping[node["reference"]]
             changed += 1
-    return changed + _rewrite_addresses(resource, mapping)
-
-
-def _rewrite_addresses(node: Any, mapping: Mapping[str, str]) -> int:
-    changed = 0
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if isinstance(value, (dict, list)):
-                changed += _rewrite_addresses(value, mapping)
-            elif key in _ADDRESSES and isinstance(value, str) and value.startswith("urn:"):
-                address, sharp, fragment = value.partition("#")
+        for item in node.items():
+            if type(item[1]) in _NODES:
+                queue.append(item)
+            elif item[0] in _ADDRESSES and type(item[1]) is str and item[1].startswith("urn:"):
+                address, sharp, fragment = item[1].partition("#")
                 if address in mapping:
-                    node[key] = mapping[address] + sharp + fragment
+                    node[item[0]] = mapping[address] + sharp + fragment
                     changed += 1
-    elif isinstance(node, list):
-        for child in node:
-            if isinstance(child, (dict, list)):
-                changed += _rewrite_addresses(child, mapping)
     return changed
+
+
+def _is_reference(name: str, node: dict[str, Any]) -> bool:
+    return type(node.get("reference")) is str and name not in _PLAIN and _PLAIN.isdisjoint(node)
 
 
 @cache

@@ -103,14 +103,19 @@ def media_type() -> str:
     return parse_options_header(request.headers.get("Content-Type", ""))[0].lower()
 
 
+def body_text() -> bytes:
+    """Return the request's body, which must be JSON. Raises: UnsupportedMedia, Malformed, TooLarge."""
+    if media_type() not in JSON_TYPES:
+        raise UnsupportedMedia
+    return body_bytes()
+
+
 def body_resource() -> dict[str, Any]:
     """Return the resource in the request's body, digits kept.
 
     Raises: UnsupportedMedia, Malformed, TooLarge.
     """
-    if media_type() not in JSON_TYPES:
-        raise UnsupportedMedia
-    return lexemes.loads(body_bytes())
+    return lexemes.loads(body_text())
 
 
 def if_match() -> int | None:

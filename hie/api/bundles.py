@@ -10,6 +10,7 @@ import orjson
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
 from hie.api import answers, asking, reading, recording, requested
 from hie.api.requested import Asked
@@ -39,7 +40,8 @@ def add_routes(blueprint: Blueprint) -> None:
 @access("transaction")
 def transaction_or_batch() -> Response:
     """Do all entries of a transaction or none; or each entry of a batch by itself."""
-    bundle = asking.body_resource()
+    raw = asking.body_text()
+    bundle = lexemes.loads(raw)
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in ("transaction", "batch"):
         raise NotValid("A Bundle of type transaction or batch is expected here.")
@@ -48,14 +50,17 @@ def transaction_or_batch() -> Response:
     if bundle["type"] == "batch":
         return answers.answer(answers.bundle("batch-response", [_alone(entry) for entry in entries]))
     with asking.hub().begin() as session:
-        done = _together(session, entries)
+        conditional = requested.MAY_BE_CONDITIONAL.search(raw) is not None
+        done = _together(session, entries, has_conditional_references=conditional)
     return answers.answer(answers.bundle("transaction-response", done))
 
 
-def _together(session: Session, entries: Sequence[Any]) -> list[bytes]:
+def _together(
+    session: Session, entries: Sequence[Any], *, has_conditional_references: bool = True
+) -> list[bytes]:
     """Do all entries in the session's transaction; return the entries of the answer."""
     asked = requested.read_entries(entries)
-    requested.resolve(session, asked)
+    requested.resolve(session, asked, has_conditional_references=has_conditional_references)
     writes = [item.write for item in asked if item.write is not None]
     named = Counter((write.type, write.id) for write in writes)
     if named and named.most_common(1)[0][1] > 1:

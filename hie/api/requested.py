@@ -23,6 +23,8 @@ from hie.errors import Issue, NotValid, PreconditionFailed
 from hie.repository.writes import Method, Write
 
 ADDRESS = re.compile(r"(?P<type>[A-Za-z]+)(?:/(?P<id>[A-Za-z0-9.-]{1,64}))?(?:\?(?P<query>.*))?", re.DOTALL)
+# A reference in the text of a Bundle that may be conditional.
+MAY_BE_CONDITIONAL = re.compile(rb'"reference"\s*:\s*"[^"]*[?\\]')
 CONDITIONAL_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)\?(.+)", re.DOTALL)
 ACTIONS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -118,11 +120,15 @@ def _read_resource(item: Asked, resource: Any) -> None:
     item.resource = resource
 
 
-def resolve(session: Session, asked: Sequence[Asked]) -> None:
+def resolve(session: Session, asked: Sequence[Asked], *, has_conditional_references: bool = True) -> None:
     """Make conditions, ids and references of all entries definite, and give each its write.
+
+    Args:
+        has_conditional_references: False spares the search for them.
 
     Raises: NotValid, PreconditionFailed, NotPermitted.
     """
+    facility = asking.actor().facility
     _match_conditions(session, asked)
     mapping: dict[str, str] = {}
     for item in asked:
@@ -132,12 +138,13 @@ def resolve(session: Session, asked: Sequence[Asked]) -> None:
             item.id = item.known.id if item.known else str(uuid.uuid4())
         _map(item, mapping)
     resources = [item.resource for item in asked if item.resource is not None and item.method != "PATCH"]
-    _match_references(session, resources, mapping)
+    if has_conditional_references:
+        _match_references(session, resources, mapping)
     for resource in resources:
         rewrite(resource, mapping)
     for item in asked:
         if item.method != "GET":
-            item.write = WRITES[item.method](item)
+            item.write = WRITES[item.method](item, facility)
 
 
 def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
@@ -182,22 +189,22 @@ def _match_references(session: Session, resources: Sequence[dict[str, Any]], map
                 mapping[value] = f"{found[1]}/{known.id}"
 
 
-def _post(item: Asked) -> Write | None:
+def _post(item: Asked, facility: str | None) -> Write | None:
     if item.known is not None:
         return None
     assert item.resource is not None and item.id is not None
     item.resource["id"] = item.id
-    return Write("create", item.type, item.id, item.resource, asking.actor().facility)
+    return Write("create", item.type, item.id, item.resource, facility)
 
 
-def _put(item: Asked) -> Write:
+def _put(item: Asked, facility: str | None) -> Write:
     assert item.resource is not None and item.id is not None
     item.resource["id"] = item.id
     method: Method = "create" if item.if_none_match else "put"
-    return Write(method, item.type, item.id, item.resource, asking.actor().facility, if_match=item.if_match)
+    return Write(method, item.type, item.id, item.resource, facility, if_match=item.if_match)
 
 
-def _patch(item: Asked) -> Write:
+def _patch(item: Asked, facility: str | None) -> Write:
     assert item.resource is not None and item.id is not None
     if item.resource.get("contentType") != asking.PATCH_TYPE:
         raise wrong(item.path, f"a patch is a Binary of contentType {asking.PATCH_TYPE}")
@@ -205,18 +212,16 @@ def _patch(item: Asked) -> Write:
         operations = lexemes.loads_any(base64.b64decode(item.resource.get("data") or "", validate=True))
     except (binascii.Error, ValueError):
         raise wrong(item.path, "the patch is not base64") from None
-    return Write(
-        "patch", item.type, item.id, None, asking.actor().facility, if_match=item.if_match, patch=operations
-    )
+    return Write("patch", item.type, item.id, None, facility, if_match=item.if_match, patch=operations)
 
 
-def _delete(item: Asked) -> Write | None:
+def _delete(item: Asked, facility: str | None) -> Write | None:
     if item.id is None:
         return None
-    return Write("delete", item.type, item.id, None, asking.actor().facility, if_match=item.if_match)
+    return Write("delete", item.type, item.id, None, facility, if_match=item.if_match)
 
 
-WRITES: dict[str, Callable[[Asked], Write | None]] = {
+WRITES: dict[str, Callable[[Asked, str | None], Write | None]] = {
     "POST": _post,
     "PUT": _put,
     "PATCH": _patch,

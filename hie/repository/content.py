@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from esb.fhir.lexemes import dumps
@@ -37,6 +38,7 @@ def head_of(type_: str, id_: str, version: int, updated: str) -> bytes:
     ).encode()
 
 
+@lru_cache(maxsize=1000)
 def instant_text(at: datetime) -> str:
     """Return a FHIR instant in UTC with milliseconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
