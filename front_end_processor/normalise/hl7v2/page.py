@@ -3,6 +3,7 @@
 Run: `python -m front_end_processor.normalise.hl7v2.page > docs/interfaces-hl7v2.md`
 """
 
+# ruff: noqa: E501 - the lines are those of the page
 from __future__ import annotations
 
 import sys

@@ -1,0 +1,266 @@
+"""ORU and OBX: digits, comparators, ranges, corrections, texts, files."""
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+
+import pytest
+
+from tests.samples import hl7v2_messages as samples
+from tests.samples.hl7v2_reading import IDS, Resource, normalised, one, resources
+
+REPORT = (samples.PID, samples.PV1, samples.OBR)
+
+
+def obx(type_: str, value: str, unit: str = "", range_: str = "", flag: str = "", status: str = "F") -> str:
+    return f"OBX|1|{type_}|K^钾^L||{value}|{unit}|{range_}|{flag}|||{status}|||20260401091500"
+
+
+def observation(*args: str) -> Resource:
+    return one("ORU^R01", "Observation", *REPORT, obx(*args))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("12.50", "12.50"),
+        ("0.0010", "0.0010"),
+        ("100", "100"),
+        ("-3.0", "-3.0"),
+        ("1e3", "1e3"),
+        (".5", "0.5"),
+        ("+5", "5"),
+        ("007", "7"),
+        ("5.", "5"),
+        ("1,234.50", "1234.50"),
+        ("123456789012345678.123456789", "123456789012345678.123456789"),
+    ],
+)
+def test_a_number_keeps_its_digits(sent: str, kept: str) -> None:
+    raw = samples.build("ORU^R01", *REPORT, obx("NM", sent, "mmol/L"))
+    assert f'"value":{kept},'.encode() in normalised(raw).bundle
+
+
+@pytest.mark.parametrize("sent", ["60~120", "阴性", "1,23", "--5", "12a", "NaN", "Infinity", "1_000", "٣"])
+def test_what_is_no_number_stays_text(sent: str) -> None:
+    assert observation("NM", sent)["valueString"] == sent.replace("~", "\n")
+
+
+@pytest.mark.parametrize(
+    ("type_", "sent", "comparator", "value"),
+    [
+        ("NM", "<0.01", "<", "0.01"),
+        ("NM", "≥100", ">=", "100"),
+        ("NM", "＜5", "<", "5"),
+        ("SN", "<^5", "<", "5"),
+        ("SN", ">=^5.0", ">=", "5.0"),
+        ("SN", "^182", None, "182"),
+        ("SN", "=^3", None, "3"),
+    ],
+)
+def test_a_compared_number_keeps_its_comparator(
+    type_: str, sent: str, comparator: str | None, value: str
+) -> None:
+    quantity = observation(type_, sent)["valueQuantity"]
+    assert str(quantity["value"]) == value
+    assert quantity.get("comparator") == comparator
+
+
+def test_ratios_and_ranges_are_read() -> None:
+    ratio = observation("SN", "^1^:^128")["valueRatio"]
+    assert (ratio["numerator"]["value"], ratio["denominator"]["value"]) == (1, 128)
+    limits = observation("SN", "^3^-^5", "/HP")["valueRange"]
+    assert (limits["low"]["value"], limits["high"]["value"]) == (3, 5)
+    assert observation("SN", "^2^+")["valueString"] == "2+"
+
+
+@pytest.mark.parametrize(
+    ("type_", "sent", "element", "value"),
+    [
+        ("ST", "阴性", "valueString", "阴性"),
+        ("CE", "10828004^阳性^SCT", "valueCodeableConcept", "阳性"),
+        ("CWE", "POS^阳性^L", "valueCodeableConcept", "阳性"),
+        ("IS", "Y", "valueCodeableConcept", "Y"),
+        ("DT", "20260401", "valueDateTime", "2026-04-01"),
+        ("TS", "20260401093000", "valueDateTime", "2026-04-01T09:30:00+08:00"),
+        ("DTM", "2026040109", "valueDateTime", "2026-04-01T09:00:00+08:00"),
+        ("TM", "0930", "valueTime", "09:30:00"),
+        ("XCN", "D1^李^明", "valueString", "D1 李 明"),
+        ("QQ", "奇怪", "valueString", "奇怪"),
+        ("", "无类型", "valueString", "无类型"),
+    ],
+)
+def test_each_value_type_has_its_element(type_: str, sent: str, element: str, value: str) -> None:
+    found = observation(type_, sent)[element]
+    assert (found["text"] if isinstance(found, dict) else found) == value
+
+
+def test_no_value_is_said_to_be_absent() -> None:
+    assert observation("NM", "", "mmol/L")["dataAbsentReason"]["coding"][0]["code"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("sent", "ucum"),
+    [
+        ("mmol/L", "mmol/L"),
+        ("10^9/L", "10*9/L"),
+        ("×10^9/L", "10*9/L"),
+        ("10\\S\\9/L", "10*9/L"),
+        ("μmol/L", "umol/L"),
+        ("次/分", "/min"),
+        ("℃", "Cel"),
+        ("mm[Hg]^mmHg^UCUM", "mm[Hg]"),
+        ("奇怪单位", None),
+    ],
+)
+def test_a_unit_is_kept_as_printed_and_given_in_ucum_where_known(sent: str, ucum: str | None) -> None:
+    quantity = observation("NM", "5.10", sent)["valueQuantity"]
+    assert quantity.get("code") == ucum
+    assert quantity["unit"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "low", "high"),
+    [
+        ("3.50-5.50", "3.50", "5.50"),
+        ("3.5～5.5", "3.5", "5.5"),
+        ("3.5--5.5", "3.5", "5.5"),
+        ("<5.0", None, "5.0"),
+        ("≥60", "60", None),
+        ("阴性", None, None),
+        ("-2-2", "-2", "2"),
+    ],
+)
+def test_a_reference_range_is_kept_as_printed_with_its_limits(
+    sent: str, low: str | None, high: str | None
+) -> None:
+    (found,) = observation("NM", "4.1", "mmol/L", sent)["referenceRange"]
+    assert found["text"] == sent
+    assert {side: str(found[side]["value"]) for side in ("low", "high") if side in found} == {
+        side: value for side, value in (("low", low), ("high", high)) if value
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [("H", "H"), ("↑", "H"), ("LL", "LL"), ("偏低", "L"), ("阳性", "POS")]
+)
+def test_an_abnormal_flag_is_read_as_printed(sent: str, code: str) -> None:
+    assert observation("NM", "9", "", "", sent)["interpretation"][0]["coding"][0]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("F", "final"),
+        ("C", "corrected"),
+        ("P", "preliminary"),
+        ("W", "entered-in-error"),
+        ("D", "entered-in-error"),
+        ("X", "cancelled"),
+        ("", "final"),
+        ("?", "unknown"),
+    ],
+)
+def test_the_status_of_a_result_is_the_senders(sent: str, status: str) -> None:
+    assert observation("NM", "5", "", "", "", sent)["status"] == status
+
+
+def test_a_correction_reaches_the_result_it_corrects_wherever_it_stands() -> None:
+    first = samples.build(
+        "ORU^R01",
+        *REPORT,
+        samples.OBX,
+        samples.OBX.replace("WBC^白细胞", "RBC^红细胞").replace("OBX|1", "OBX|2"),
+    )
+    second = samples.build("ORU^R01", *REPORT, samples.OBX.replace("OBX|1", "OBX|9").replace("||F|", "||C|"))
+    (corrected,) = resources(second, "Observation")
+    assert corrected["id"] in {each["id"] for each in resources(first, "Observation")}
+    assert corrected["id"] == IDS.of("Observation", "LIS900|WBC|1")
+
+
+def test_the_same_item_twice_in_one_report_is_two_results() -> None:
+    raw = samples.build("ORU^R01", *REPORT, obx("NM", "5"), obx("NM", "6"))
+    assert len({each["id"] for each in resources(raw, "Observation")}) == 2
+
+
+def test_a_report_holds_its_results_order_specimen_and_doctor() -> None:
+    report = one("ORU^R01", "DiagnosticReport")
+    (result,) = resources(samples.example("ORU^R01"), "Observation")
+    (specimen,) = resources(samples.example("ORU^R01"), "Specimen")
+    assert report["result"] == [{"reference": f"Observation/{result['id']}"}]
+    assert report["specimen"] == [{"reference": f"Specimen/{specimen['id']}"}]
+    assert report["basedOn"][0]["identifier"]["value"] == "ORD55"
+    assert report["issued"] == "2026-04-01T10:15:00+08:00"
+    assert result["valueQuantity"]["value"] == Decimal("12.50")
+    assert [c["system"] for c in result["code"]["coding"]] == [
+        "urn:hie:H02:code:laboratory",
+        "http://loinc.org",
+    ]
+
+
+def test_a_report_in_words_has_its_text_and_its_conclusion() -> None:
+    rows = [
+        "OBX|1|TX|FIND^检查所见^L||右肺上叶见结节。||||||F",
+        "OBX|2|TX|FIND^检查所见^L||边界清。||||||F",
+        "OBX|3|TX|IMP^检查结论^L||右肺上叶结节，建议复查。||||||F",
+    ]
+    obr = samples.OBR.replace("|LAB|", "|CT|")
+    report = one("ORU^R01", "DiagnosticReport", samples.PID, samples.PV1, obr, *rows)
+    assert report["conclusion"] == "右肺上叶结节，建议复查。"
+    text = base64.b64decode(report["presentedForm"][0]["data"]).decode()
+    assert text == "检查所见\n右肺上叶见结节。\n边界清。\n\n检查结论\n右肺上叶结节，建议复查。"
+    assert report["category"][0]["coding"][0]["code"] == "CT"
+    assert "result" not in report
+
+
+def test_an_examination_with_numbers_keeps_its_overall_conclusion() -> None:
+    obr = samples.OBR.replace("|LAB|", "|PE|")
+    summary = "OBX|2|TX|SUM^总检结论^L||血压偏高。||||||F"
+    raw = samples.build("ORU^R01", samples.PID, samples.PV1, obr, obx("NM", "150"), summary)
+    (report,) = resources(raw, "DiagnosticReport")
+    assert report["conclusion"] == "血压偏高。"
+    assert len(report["result"]) == 2
+
+
+def test_a_withdrawn_report_is_entered_in_error() -> None:
+    obr = samples.OBR[:-1] + "X"
+    report = one(
+        "ORU^R01", "DiagnosticReport", samples.PID, samples.PV1, obr, obx("NM", "5", "", "", "", "W")
+    )
+    assert report["status"] == "entered-in-error"
+
+
+def test_files_are_attached_to_the_report() -> None:
+    pdf = base64.b64encode(b"%PDF-1.4").decode()
+    rows = [
+        f"OBX|1|ED|PDF^报告^L||^application^PDF^Base64^{pdf}||||||F",
+        "OBX|2|ED|HEX^波形^L||^application^octet-stream^Hex^00ff||||||F",
+        "OBX|3|RP|IMG^影像^L||https://pacs.example/1^PACS^image^JPEG||||||F",
+        "OBX|4|ED|BAD^坏^L||^application^PDF^Base64^not base64!||||||F",
+    ]
+    report = one("ORU^R01", "DiagnosticReport", *REPORT, *rows)
+    forms = report["presentedForm"]
+    assert forms[0] == {"data": pdf, "contentType": "application/pdf", "title": "报告"}
+    assert base64.b64decode(forms[1]["data"]) == b"\x00\xff"
+    assert forms[2]["url"] == "https://pacs.example/1" and forms[2]["contentType"] == "image/jpeg"
+    assert base64.b64decode(forms[3]["data"]) == b"not base64!"
+
+
+def test_notes_stay_with_what_they_are_about() -> None:
+    body = (*REPORT, "NTE|1||空腹", obx("NM", "5"), "NTE|1||溶血")
+    raw = samples.build("ORU^R01", *body)
+    assert resources(raw, "DiagnosticReport")[0]["conclusion"] == "空腹"
+    assert resources(raw, "Observation")[0]["note"] == [{"text": "溶血"}]
+
+
+def test_an_unknown_code_is_kept_and_put_on_the_work_list() -> None:
+    result = normalised(samples.build("ORU^R01", *REPORT, obx("NM", "5")))
+    assert "laboratory code K is not mapped" in result.warnings
+
+
+def test_an_old_sender_names_the_specimen_in_the_order() -> None:
+    fields = samples.OBR.split("|")
+    fields[15] = "BLD&全血&HL70070"
+    found = one("ORU^R01", "Specimen", samples.PID, "|".join(fields), samples.OBX, version="2.3.1")
+    assert found["type"]["text"] == "全血"
