@@ -21,18 +21,21 @@ from esb.fhir.lexemes import dumps
 from hie import api, portal
 from hie.config import Config
 from hie.errors import HieError, Issue, NotAuthenticated, NotNow, NotPermitted
+from hie.ingest.blobs import put_blob, read_blob
+from hie.ingest.opening import read_own_keys
 from hie.security import audit
 from hie.security.access import Access, access, access_of
 from hie.security.actor import NOBODY, Actor
 from hie.security.hub import Hub, open_hub, rest_collector
 from hie.security.oauth import bearer_token, named_client, smart_configuration, token_answer
+from hie.security.policy import decide
 
 log = logging.getLogger("hie.web")
 
 PR_SET_PDEATHSIG = 1
 FHIR_JSON = "application/fhir+json"
 MACHINES = ("/fhir", "/oauth", "/blobs", "/.well-known", "/healthz")
-BEARER_BLUEPRINTS = ("api",)
+BEARER_BLUEPRINTS = ("api", "blobs")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 ACTIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
 HEADERS = {
@@ -45,6 +48,7 @@ HEADERS = {
 }
 
 root = Blueprint("root", __name__)
+blobs = Blueprint("blobs", __name__, url_prefix="/blobs")
 
 
 def create_app(config: Config) -> Flask:
@@ -58,6 +62,7 @@ def create_app(config: Config) -> Flask:
     portal.init_app(app)
     app.register_blueprint(root)
     app.register_blueprint(api.blueprint, url_prefix="/fhir")
+    app.register_blueprint(blobs)
     app.register_blueprint(portal.blueprint)
     app.register_error_handler(Exception, answer_error)
     app.after_request(close_route)
@@ -215,6 +220,48 @@ def token() -> tuple[Response, int]:
 def well_known() -> Response:
     """Say where and how a token is had (SMART App Launch 2.2 §2.1)."""
     return jsonify(smart_configuration(hub().config.base_url))
+
+
+@blobs.put("/<name>")
+@access("blob.put")
+def put_content(name: str) -> tuple[str, int]:
+    """Keep a large content that a hospital sealed, under the SHA-256 of its plain form."""
+    config, actor = hub().config, g.actor
+    if actor.role != "facility" or not decide(actor, "create", "Binary").allowed:
+        raise NotPermitted("Only a member hospital's systems may bring large contents.")
+    own = read_own_keys(config.key_dir)
+    with hub().begin() as session:
+        is_new = put_blob(
+            session, config.blob_dir, own, facility=actor.facility, name=name, sealed=request.get_data()
+        )
+        audit.record(session, actor=actor, action="C", operation="blob.put", detail={"new": is_new}, http=201)
+    return "", 201
+
+
+@blobs.get("/<name>")
+@access("blob.get")
+def get_content(name: str) -> Response:
+    """Give a large content to whoever may read the resource that names it: ?of=DocumentReference/x."""
+    type_, _, id_ = request.args.get("of", "").partition("/")
+    decision = decide(g.actor, "read", type_)
+    if not decision.allowed:
+        raise NotPermitted
+    config = hub().config
+    own = read_own_keys(config.key_dir)
+    with hub().begin() as session:
+        content, compartment = read_blob(
+            session, config.blob_dir, own, name=name, resource=(type_, id_), where=decision.where
+        )
+        audit.record(
+            session,
+            actor=g.actor,
+            action="R",
+            operation="blob.get",
+            resource_type=type_,
+            resource_id=id_,
+            compartment=compartment or None,
+        )
+    return Response(content, content_type="application/octet-stream")
 
 
 @root.get("/healthz")

@@ -1,0 +1,80 @@
+"""Large contents: kept as the hospital sealed them, given to whoever may read a resource that names them."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from esb.blobs import NAME, URL, open_blob
+from esb.seal import Keys, load_public
+from hie.directory.facilities import facility_keys
+from hie.errors import NotFound, NotPermitted
+from hie.schema.repository import Resource
+
+
+def put_blob(session: Session, folder: Path, own: Keys, *, facility: str, name: str, sealed: bytes) -> bool:
+    """Keep a sealed content after opening it once; return False if it was there already.
+
+    Raises: NotTrusted, Malformed; NotPermitted if the facility is not registered.
+    """
+    keys = facility_keys(session).get(facility)
+    if keys is None:
+        raise NotPermitted("Only a member hospital's systems may bring large contents.")
+    open_blob(name, sealed, facility=facility, sender=load_public(keys), own=own)
+    place = path_of(folder, facility, name)
+    if place.exists():
+        return False
+    write_durably(place, sealed)
+    return True
+
+
+def read_blob(
+    session: Session,
+    folder: Path,
+    own: Keys,
+    *,
+    name: str,
+    resource: tuple[str, str],
+    where: ColumnElement[bool],
+) -> tuple[bytes, str]:
+    """Return a content that a resource (type, id) names, if the decision's `where` reaches that resource.
+
+    Returns: the content, and the compartment it belongs to.
+    Raises: NotFound if there is no such resource, it does not name the content, or may not be seen.
+    """
+    type_, id_ = resource
+    row = session.execute(
+        select(Resource.content, Resource.compartment, Resource.facility).where(
+            Resource.type == type_, Resource.id == id_, ~Resource.deleted, where
+        )
+    ).one_or_none()
+    if row is None or not NAME.fullmatch(name) or f'"{URL}{name}"' not in row.content or not row.facility:
+        raise NotFound()
+    place = path_of(folder, row.facility, name)
+    if not place.exists():
+        raise NotFound("The content has not arrived yet; try again later.")
+    keys = load_public(facility_keys(session)[row.facility])
+    return open_blob(name, place.read_bytes(), facility=row.facility, sender=keys, own=own), row.compartment
+
+
+def path_of(folder: Path, facility: str, name: str) -> Path:
+    """Return where a facility's content of this name is kept."""
+    return folder / facility / name[:2] / name
+
+
+def write_durably(place: Path, content: bytes) -> None:
+    """Write a file so that after a crash it is there whole or not at all."""
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = place.with_name(f".{place.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(place)
+    parent = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
