@@ -101,7 +101,7 @@ def test_a_charge_line_keeps_its_amount_to_the_fen() -> None:
     found = one("DFT^P03", "ChargeItem")
     assert b'"priceOverride":{"value":25.00,"currency":"CNY"}' in normalised(raw).bundle
     assert found["id"] == IDS.of("ChargeItem", "F9001")
-    assert found["performingOrganization"]["display"] == "心内科"
+    assert found["requestingOrganization"]["display"] == "心内科"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,18 @@ def test_a_refund_names_the_line_it_takes_back() -> None:
         "|CG|LABCBC^血常规^L|||", "|CD|LABCBC^血常规^L||F9001|"
     )
     found = one("DFT^P03", "ChargeItem", samples.PID, samples.PV1, ft1)
-    assert found["partOf"] == [{"reference": f"ChargeItem/{IDS.of('ChargeItem', 'F9001')}"}]
+    pointers = {each["url"]: each.get("valueReference") for each in found["extension"]}
+    assert pointers["urn:hie:refund-of"] == {"reference": f"ChargeItem/{IDS.of('ChargeItem', 'F9001')}"}
+
+
+@pytest.mark.parametrize(("settlement", "status"), [("", "billable"), ("J77", "billed")])
+def test_a_line_is_billed_once_a_settlement_covers_it(settlement: str, status: str) -> None:
+    ft1 = samples.FT1.replace("|F9001||", f"|F9001|{settlement}|")
+    found = one("DFT^P03", "ChargeItem", samples.PID, samples.PV1, ft1)
+    assert found["status"] == status
+    pointers = [each["url"] for each in found["extension"]]
+    assert ("urn:hie:settlement" in pointers) == bool(settlement)
+    assert {"url": "urn:hie:accounting-date", "valueDate": "2026-04-01"} in found["extension"]
 
 
 def test_a_charge_line_without_a_number_is_known_by_what_it_is() -> None:
@@ -132,7 +143,7 @@ def test_the_category_of_a_line_stands_beside_its_code() -> None:
     ft1 = samples.FT1.replace("LABCBC^血常规^L", "LABCBC^血常规^L^07^化验费^FYLB")
     codings = one("DFT^P03", "ChargeItem", samples.PID, samples.PV1, ft1)["code"]["coding"]
     assert [each["code"] for each in codings] == ["LABCBC", "07"]
-    assert codings[1]["system"] == "urn:hie:H02:charge-category"
+    assert codings[1]["system"] == "urn:hie:charge-category"
 
 
 def test_a_document_carries_its_text() -> None:

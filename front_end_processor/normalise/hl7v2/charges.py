@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
 from front_end_processor.normalise.hl7v2.clinical import code_key
@@ -9,6 +11,12 @@ from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.rows import Row, compile_rows, fill
 
 UNIT_PRICE = "urn:hie:unit-price"
+ACCOUNTING_DATE = "urn:hie:accounting-date"
+SETTLEMENT = "urn:hie:settlement"
+REFUND_OF = "urn:hie:refund-of"
+CATEGORY = "urn:hie:charge-category"
+_CATALOGUE = "urn:hie:region:insurance-catalogue"
+_ATC = re.compile(r"[A-V][0-9]{2}[A-Z]{2}[0-9]{2}\Z", re.ASCII)
 
 
 def _actor(ctx: Context, segment: Segment, field: int) -> Resource | None:
@@ -23,7 +31,7 @@ def _own_code(ctx: Context, segment: Segment, field: int) -> Resource | None:
 
 
 def _organisation(ctx: Context, segment: Segment, field: int) -> Resource | None:
-    """FT1-13: the department that earned it."""
+    """FT1-13: the department it is charged for."""
     repeat = segment.first(field)
     if repeat is None:
         return None
@@ -35,9 +43,22 @@ def _organisation(ctx: Context, segment: Segment, field: int) -> Resource | None
     return reference if reference["display"] else None
 
 
+def _accounting_date(ctx: Context, segment: Segment, field: int) -> Resource | None:
+    """FT1-5: the accounting day."""
+    day = ctx.date(segment, field)
+    return {"url": ACCOUNTING_DATE, "valueDate": day} if day else None
+
+
+def _settlement(ctx: Context, segment: Segment, field: int) -> Resource | None:
+    """FT1-3: the settlement that covers the line; empty while it is not settled."""
+    number = segment.get(field)
+    reference = {"reference": f"Invoice/{ctx.ids.of('Invoice', number)}"}
+    return {"url": SETTLEMENT, "valueReference": reference} if number else None
+
+
 def _orderer(ctx: Context, segment: Segment, field: int) -> Resource | None:
     found = dt.practitioner_field(ctx, segment, field)
-    return {"function": {"text": "ordered by"}, "actor": found} if found else None
+    return {"function": {"text": "开单"}, "actor": found} if found else None
 
 
 def _order(ctx: Context, segment: Segment, field: int) -> Resource | None:
@@ -47,9 +68,16 @@ def _order(ctx: Context, segment: Segment, field: int) -> Resource | None:
 
 
 def _national(ctx: Context, segment: Segment, field: int) -> list[Resource] | None:
-    """FT1-25: the code of the insurance catalogue, beside the hospital's own."""
+    """FT1-25: the code of the insurance catalogue (drugs: ATC), beside the hospital's own."""
     concept = ctx.concept(segment, field, "procedure_billed")
-    return concept.get("coding") if concept else None
+    if concept is None:
+        return None
+    return [
+        {"system": "http://www.whocc.no/atc", "code": coding["code"]}
+        if coding["system"] == _CATALOGUE and _ATC.match(coding["code"])
+        else coding
+        for coding in concept.get("coding", ())
+    ]
 
 
 def _amount(repeat: Repeat | None) -> tuple[str, str]:
@@ -60,8 +88,9 @@ def _amount(repeat: Repeat | None) -> tuple[str, str]:
 LINE = (
     Row("FT1-7", "code", _own_code),
     Row("FT1-4", "occurrenceDateTime", dt.date_time),
-    Row("FT1-5", "enteredDate", dt.date_time),
-    Row("FT1-13", "performingOrganization", _organisation),
+    Row("FT1-5", "extension[]", _accounting_date),
+    Row("FT1-3", "extension[]", _settlement),
+    Row("FT1-13", "requestingOrganization", _organisation),
     Row("FT1-19", "reason[]", dt.concepts("diagnosis")),
     Row("FT1-20", "performer[]", _actor),
     Row("FT1-21", "performer[]", _orderer),
@@ -99,11 +128,14 @@ def _charge_item(ctx: Context, ft1: Segment) -> None:
         resource["identifier"] = [ctx.identifier("charge", number)]
     type_ = ctx.code("charge_status", ft1.get(6), "FT1-6")
     resource["status"] = type_.code if type_ else "unknown"
+    if resource["status"] == "billable" and ft1.get(3):
+        resource["status"] = "billed"
     is_back = type_ is not None and type_.display == "-"
     taken_back = ft1.get(33) or (ft1.get(9) if is_back else "")
-    if taken_back:  # v2.7 refers to it in FT1-33; before that hospitals agree on FT1-9
-        resource["partOf"] = [{"reference": f"ChargeItem/{ctx.ids.of('ChargeItem', taken_back)}"}]
     resource.update(body)
+    if taken_back:  # v2.7 refers to it in FT1-33; before that hospitals agree on FT1-9
+        reference = {"reference": f"ChargeItem/{ctx.ids.of('ChargeItem', taken_back)}"}
+        resource.setdefault("extension", []).append({"url": REFUND_OF, "valueReference": reference})
     _add_category(ctx, ft1, resource)
     _add_amounts(ctx, ft1, resource, is_back=is_back)
     ctx.add(resource)
@@ -117,7 +149,7 @@ def _add_category(ctx: Context, ft1: Segment, resource: Resource) -> None:
     code, display = (known.code, known.display) if known else (sent, ft1.get(17, 2))
     if not code:
         return
-    coding = {"system": (known.system if known else "") or ctx.ids.system("charge-category"), "code": code}
+    coding = {"system": (known.system if known else "") or CATEGORY, "code": code}
     if display:
         coding["display"] = display
     if not any(one["system"] == coding["system"] for one in resource["code"].get("coding", ())):
@@ -138,6 +170,6 @@ def _add_amounts(ctx: Context, ft1: Segment, resource: Resource, *, is_back: boo
         resource["priceOverride"] = amount
     one = dt.money(ctx, price, price_currency or currency)
     if one is not None:
-        resource["extension"] = [{"url": UNIT_PRICE, "valueMoney": one}]
+        resource.setdefault("extension", []).append({"url": UNIT_PRICE, "valueMoney": one})
         if amount is None and ft1.get(10) in ("", "1"):
             resource["priceOverride"] = dt.money(ctx, price, price_currency, negative=is_back)

@@ -67,7 +67,7 @@ _MORE = {
     "dispenses": "Quantity RXD-4 and RXD-5, prescription RXD-7.",
     "appointment": "Time TQ1-7, SCH-11 or AIS-4; participants AIP, AIL, AIG; status SCH-25 unless the event says it.",
     "charges": "Id FT1-2. Amount FT1-11 as priceOverride, negative for CD, CR, RF; quantity FT1-10; price of one "
-    "FT1-12; category FT1-17, FT1-7 or the table charge_category. What a refund takes back: FT1-33, or FT1-9.",
+    "FT1-12; category FT1-17, FT1-7 or the table charge_category. Billed with a settlement in FT1-3, else billable. What a refund takes back: FT1-33, or FT1-9.",
     "document": "Id TXA-12. Text rows of OBX are one text file, ED and RP are files. T05, T06 append to TXA-13, "
     "T09, T10 replace it.",
     "vaccinations": "Dose RXA-6 and RXA-7, status RXA-20, route RXR.",
