@@ -14,6 +14,7 @@ import waitress
 from flask import Flask, request
 from flask import Response as FlaskResponse
 
+from esb.blobs import seal_blob
 from esb.topology import RECORDS
 from front_end_processor import keys
 from front_end_processor.adapters.drop_folder.folder import DropFolder
@@ -26,6 +27,7 @@ from front_end_processor.console.app import create_console
 from front_end_processor.console.view import Console
 from front_end_processor.normalise import profile as profiles
 from front_end_processor.normalise.ids import Ids
+from front_end_processor.pipeline.blobs import BlobSeal
 from front_end_processor.pipeline.capture import Capture, Received
 from front_end_processor.pipeline.inlet_csv import CsvInlet, csv_normaliser
 from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet, described, hl7_normaliser
@@ -37,6 +39,7 @@ from front_end_processor.pipeline.inlets import (
     resolver,
 )
 from front_end_processor.pipeline.relay import Link
+from front_end_processor.pipeline.uploads import HubClient, Uploads
 from front_end_processor.pipeline.writer import Writer
 
 HTTP_THREADS = 10
@@ -60,10 +63,7 @@ class Processor:
         self.profile = profiles.load(config.profile or "base", config.facility, config.zone, config.name)
         self.ids = Ids(ring.id_key, config.facility)
         self.cache = Cache(config.cache_url)
-        if not is_current(self.cache.engine):
-            raise NotReady("The cache's tables are not those of this version; run `fep migrate`.")
-        self._claim = Claim(self.cache.engine)
-        self.epoch = begin_epoch(self.cache, config.facility, config.key_dir, datetime.now(UTC))
+        self._claim, self.epoch = self._enter()
         self.link = self._make_link(ring)
         wake: Callable[[], None] = self.link.wake if self.link else _nothing
         self.writer = Writer(self.cache, epoch=self.epoch, exchange=RECORDS, stored=wake)
@@ -77,7 +77,9 @@ class Processor:
                 "csv": csv_normaliser(self.profile, self.ids, resolve),
             },
             describe=self._describe,
+            seal_blob=self._blob_seal(ring),
         )
+        self.uploads = self._make_uploads(ring, wake)
         self.hl7 = Hl7Inlet(self.capture, self.profile)
         self.folder = self._make_folder()
         self.inlet = Inlet(
@@ -92,6 +94,22 @@ class Processor:
         self._http: waitress.server.BaseWSGIServer | None = None
         self._http_thread: threading.Thread | None = None
 
+    def _enter(self) -> tuple[Claim, int]:
+        """Become the one processor of the cache, with a new epoch."""
+        config = self.config
+        try:
+            if not is_current(self.cache.engine):
+                raise NotReady("The cache's tables are not those of this version; run `fep migrate`.")
+            claim = Claim(self.cache.engine)
+            try:
+                return claim, begin_epoch(self.cache, config.facility, config.key_dir, datetime.now(UTC))
+            except BaseException:
+                claim.release()
+                raise
+        except BaseException:
+            self.cache.close()
+            raise
+
     def _make_folder(self) -> DropFolder | None:
         if self.config.inbox_dir is None:
             return None
@@ -99,6 +117,26 @@ class Processor:
         return DropFolder(
             self.config.inbox_dir, inlet.take, inlet.set_aside, max_bytes=self.config.max_message
         )
+
+    def _has_uploads(self, ring: keys.KeyRing) -> bool:
+        config = self.config
+        return bool(
+            ring.hub and config.hub_url and config.client_id and read_secret(config.client_secret_file)
+        )
+
+    def _blob_seal(self, ring: keys.KeyRing) -> BlobSeal | None:
+        if ring.hub is None or not self._has_uploads(ring):
+            return None
+        return partial(seal_blob, facility=self.config.facility, own=ring.own, to=ring.hub)
+
+    def _make_uploads(self, ring: keys.KeyRing, wake: Callable[[], None]) -> Uploads | None:
+        if not self._has_uploads(ring):
+            return None
+        config = self.config
+        secret = read_secret(config.client_secret_file)
+        ca_file = str(config.ca_file) if config.ca_file else None
+        client = HubClient(config.hub_url, config.client_id, secret, ca_file)
+        return Uploads(self.cache, client, wake=wake)
 
     def _describe(self, received: Received) -> Received:
         return described(received, self.profile) if received.inlet == "mllp" else received
@@ -138,6 +176,8 @@ class Processor:
             self.folder.start()
         if self.link is not None:
             self.link.start()
+        if self.uploads is not None:
+            self.uploads.start()
 
     @property
     def http_port(self) -> int:
@@ -153,6 +193,8 @@ class Processor:
             return "http"
         if self.folder is not None and not self.folder.is_alive():
             return "drop folder"
+        if self.uploads is not None and not self.uploads.is_alive():
+            return "uploads"
         return self.link.dead_thread() if self.link else ""
 
     def stop(self) -> None:
@@ -161,6 +203,8 @@ class Processor:
             self._http.close()
         if self.folder is not None:
             self.folder.stop()
+        if self.uploads is not None:
+            self.uploads.stop()
         self.writer.close()
         if self.link is not None:
             self.link.stop()

@@ -31,15 +31,9 @@ MAPPINGS: Mapping[str, Callable[[Draft, Sequence[Row]], None]] = {
     "settlements": settlements,
     "control_totals": control_totals,
 }
-# The column by which a later row of the same thing is told from an earlier one; the other kinds have none,
-# for them the order of the files counts.
-SOURCE_TIME: Mapping[str, str] = {
-    "patients": "updated_at",
-    "visits": "updated_at",
-    "laboratory": "updated_at",
-    "examinations": "updated_at",
-    "control_totals": "generated_at",
-}
+# The column by which a later row of the same thing is told from an earlier one.
+SOURCE_TIME: Mapping[str, str] = {"control_totals": "generated_at"}
+UPDATED = "updated_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +82,10 @@ def normalise_csv(
 
 def groups(extract: Extract, now: datetime) -> dict[tuple[str, datetime], list[Row]]:
     """Return the rows by patient number and source time, oldest first."""
-    column = SOURCE_TIME.get(extract.kind)
+    column = SOURCE_TIME.get(extract.kind, UPDATED)
     found: dict[tuple[str, datetime], list[Row]] = {}
     for row in extract.rows:
-        found.setdefault((row["patient_no"], row.instant(column) if column else now), []).append(row)
+        found.setdefault((row["patient_no"], row.instant(column) if row[column] else now), []).append(row)
     return dict(sorted(found.items(), key=lambda item: item[0][1]))
 
 

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from esb.blobs import URL, name_of
 from esb.errors import NotValid
 from esb.fhir.lexemes import dumps, loads
 from front_end_processor.pipeline.writer import BlobContent
@@ -51,8 +52,8 @@ def _lift_one(holder: dict[str, Any], seal: BlobSeal) -> BlobContent:
         content = base64.b64decode(holder.pop("data"), validate=False)
     except (binascii.Error, ValueError):
         raise NotValid("An attachment's data is not base64; send it again whole.") from None
-    name = hashlib.sha256(content).hexdigest()
-    url = f"blob:sha256:{name}"
+    name = name_of(content)
+    url = f"{URL}{name}"
     if holder.get("resourceType") == "Binary":
         holder["_data"] = {"extension": [{"url": BLOB_EXTENSION, "valueUrl": url}]}
     else:

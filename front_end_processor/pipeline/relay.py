@@ -86,7 +86,8 @@ class Link:
         self._stopping.set()
         self._relay.stop()
         self.publisher.stop()
-        self._threads[0].join(timeout=3)
+        if self._threads[0].is_alive():
+            self._threads[0].join(timeout=3)
 
     def dead_thread(self) -> str:
         """Return the name of a thread that ended by itself; empty if all run."""

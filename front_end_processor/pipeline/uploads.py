@@ -1,0 +1,140 @@
+"""Uploads large contents to the hub, and makes the outbox rows that waited for them eligible."""
+
+from __future__ import annotations
+
+import base64
+import random
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
+
+from front_end_processor.cache.engine import Cache
+from front_end_processor.cache.tables import blob, blob_need, outbox
+
+POLL_S = 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+TIMEOUT_S = 60.0
+EARLY_S = 60.0
+
+log = structlog.get_logger()
+
+
+class HubAway(Exception):
+    """The hub does not take contents at the moment, or not from us."""
+
+
+class HubClient:
+    """Speaks to the hub by HTTP with the processor's own client credentials."""
+
+    def __init__(self, base_url: str, client_id: str, secret: str, ca_file: str | None = None) -> None:
+        self._base_url = base_url
+        self._basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+        self._context = ssl.create_default_context(cafile=ca_file) if base_url.startswith("https") else None
+        self._token = ""
+        self._until = 0.0
+
+    def put_blob(self, name: str, sealed: bytes) -> None:
+        """Upload a sealed content. Raises: HubAway."""
+        headers = {"Authorization": f"Bearer {self._bearer()}", "Content-Type": "application/jose"}
+        self._send("PUT", f"/blobs/{name}", sealed, headers)
+
+    def _bearer(self) -> str:
+        if time.monotonic() >= self._until:
+            form = urlencode({"grant_type": "client_credentials"}).encode()
+            headers = {
+                "Authorization": f"Basic {self._basic}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+            answer = orjson.loads(self._send("POST", "/oauth/token", form, headers))
+            self._token = str(answer["access_token"])
+            self._until = time.monotonic() + max(0.0, float(answer.get("expires_in", 300)) - EARLY_S)
+        return self._token
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+        request = urllib.request.Request(f"{self._base_url}{path}", body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._context) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as fault:
+            fault.close()
+            self._until = 0.0  # the token may be the reason
+            raise HubAway(f"HTTP {fault.code}") from None
+        except (OSError, ValueError) as fault:
+            raise HubAway(type(fault).__name__) from None
+
+
+class Uploads:
+    """The thread that uploads; contents wait in the cache as long as the hub is away."""
+
+    def __init__(self, cache: Cache, client: HubClient, *, wake: Callable[[], None]) -> None:
+        """Prepare it. wake: called when outbox rows have become eligible."""
+        self._cache = cache
+        self._client = client
+        self._wake = wake
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+
+    def start(self) -> None:
+        """Begin to upload."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End after the upload under way, or before it."""
+        self._stopping.set()
+
+    def upload_once(self) -> int:
+        """Upload what waits, oldest first; return how many contents the hub took. Raises: HubAway."""
+        done = 0
+        while not self._stopping.is_set():
+            oldest = select(blob.c.hash, blob.c.content).where(blob.c.uploaded_at.is_(None))
+            with self._cache.reading() as connection:
+                row = connection.execute(oldest.order_by(blob.c.created_at).limit(1)).first()
+            if row is None:
+                return done
+            self._client.put_blob(row.hash, row.content)
+            self._mark(row.hash)
+            done += 1
+        return done
+
+    def _mark(self, name: str) -> None:
+        """Note that the hub has a content; free its space; let go the rows that need nothing more."""
+        with self._cache.writing() as connection:
+            now = datetime.now(UTC)
+            connection.execute(update(blob).where(blob.c.hash == name).values(uploaded_at=now, content=b""))
+            waiting = select(blob_need.c.seq).join(blob, blob.c.hash == blob_need.c.hash)
+            still = waiting.where(blob.c.uploaded_at.is_(None))
+            mine = select(blob_need.c.seq).where(blob_need.c.hash == name, blob_need.c.seq.not_in(still))
+            connection.execute(update(outbox).where(outbox.c.seq.in_(mine)).values(eligible=1))
+        self._wake()
+
+    def waiting(self) -> int:
+        """Return how many contents wait."""
+        with self._cache.reading() as connection:
+            query = select(func.count()).select_from(blob).where(blob.c.uploaded_at.is_(None))
+            return int(connection.scalar(query) or 0)
+
+    def _run(self) -> None:
+        pause_s = POLL_S
+        while not self._stopping.wait(pause_s):
+            try:
+                self.upload_once()
+                pause_s = POLL_S
+            except HubAway as fault:
+                pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+                log.warning("uploads.hub_away", reason=str(fault))
+            except OperationalError:
+                log.warning("uploads.database_away")
