@@ -18,7 +18,7 @@ from hie.portal.assets import asset, serve
 from hie.portal.session import COOKIE, FORM_COOKIE, WARN, csrf_token, is_csrf_token, signed_in
 from hie.security.access import access
 from hie.security.hub import Hub
-from hie.security.policy import decide
+from hie.security.rules import rule_for
 from hie.security.secrets import new_token
 from hie.services.lookup.naming import name_of
 
@@ -221,12 +221,12 @@ def places() -> list[dict[str, Any]]:
         ),
         ("portal.trail", words.PLACES["trail"], ("search", "AuditEvent"), ("portal.trail",)),
     ]
-    role = g.actor
+    role = g.actor.role
     found = []
     for endpoint, text, (action, type_), here in offered:
-        if endpoint == "portal.home" and role.role == "steward":
+        if endpoint == "portal.home" and role == "steward":
             continue
-        if decide(role, action, type_).allowed:
+        if rule_for(role, action, type_):
             found.append({"url": url_for(endpoint), "text": text, "is_here": request.endpoint in here})
     return found
 

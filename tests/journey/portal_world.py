@@ -33,6 +33,7 @@ HOSPITALS = {
 USERS = {
     "doctor.h02": ("doctor", "H02", "顾闻笙"),
     "doctor.h01": ("doctor", "H01", "路怀瑾"),
+    "doctor.h03": ("doctor", "H03", "江未晞"),
     "steward": ("steward", None, "丁叙白"),
     "auditor": ("auditor", None, "鲁观澜"),
     "engineer.h01": ("engineer", "H01", "孟启舟"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from hie.services.lookup.naming import name_of
 
-SAME, DIFFERS, ONE_SIDED = "same", "differs", "one-sided"
+SAME, DIFFERS, ONE_SIDED, OWN = "same", "differs", "one-sided", "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ def _state(one: str, other: str, *, is_local: bool) -> str:
     """A hospital's own number says nothing against another hospital's: it is never a difference."""
     if one == other:
         return SAME
-    return DIFFERS if one and other and not is_local else ONE_SIDED
+    if is_local:
+        return OWN
+    return DIFFERS if one and other else ONE_SIDED
 
 
 def _identifiers(patient: dict[str, Any]) -> dict[str, str]:

@@ -97,15 +97,12 @@ def open_people(session: Session, now: datetime, by: Actor, limit: int = 20) -> 
         .order_by(func.max(Relation.opened_at).desc())
         .limit(limit)
     ).all()
-    reach = dict(
-        session.execute(
-            select(func.min(Identity.id), Identity.person_id)
-            .where(Identity.person_id.in_([row[0] for row in rows]), decision.people)
-            .group_by(Identity.person_id)
-        )
-        .tuples()
-        .all()
+    found = session.execute(
+        select(func.min(Identity.id), Identity.person_id)
+        .where(Identity.person_id.in_([row[0] for row in rows]), decision.people)
+        .group_by(Identity.person_id)
     )
+    reach = {str(identity): person_id for identity, person_id in found}
     shown = {reach[str(patient["id"])]: patient for patient in patients(session, reach)}
     return [
         OpenPerson(
