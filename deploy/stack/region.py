@@ -1,6 +1,7 @@
 """Brings a region up, says how it is, takes it down: `deploy/region up|status|down --dir DIR`."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -101,7 +102,13 @@ class Region:
     def down(self) -> None:
         """Stop everything; data, keys and ports stay for the next time."""
         with step("Stopping hub and front-end processors"):
-            for name in sorted(services.names(self.place), key=lambda name: not name.startswith(SAMPLE)):
+            names = services.names(self.place)
+            # All are asked before the first is waited for.
+            for name in names:
+                process = services.running(self.place, name)
+                if process is not None:
+                    process.signal(signal.SIGTERM)
+            for name in names:
                 services.end(self.place, name)
         with step("Stopping RabbitMQ and PostgreSQL"):
             self.servers.stop()
