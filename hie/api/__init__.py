@@ -2,10 +2,10 @@
 
 from flask import Blueprint
 
-from hie.api import audit_events, bundles, everything, instances, metadata, searches
+from hie.api import audit_events, bundles, everything, instances, metadata, persons, searches
 
 blueprint = Blueprint("api", __name__)
-for _module in (metadata, audit_events, everything, searches, instances, bundles):
+for _module in (metadata, audit_events, persons, everything, searches, instances, bundles):
     _module.add_routes(blueprint)
 
 __all__ = ["blueprint"]
