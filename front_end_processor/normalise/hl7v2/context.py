@@ -19,6 +19,8 @@ _OID = re.compile(r"[012](?:\.\d+)+\Z")
 _NOT_SLUG = re.compile(r"[^a-z0-9.]+")
 _SPACES = re.compile(r"\s+")
 _LOCAL = frozenset(("", "L", "LOCAL", "LB"))
+# kinds of code taken from one list whose meanings are mapped apart: the panel UA (尿常规) is not uric acid
+_SAME_CODES = {"panel": "laboratory"}
 _CACHE_SIZE = 20_000
 
 
@@ -34,6 +36,8 @@ class Meanings:
         self.concepts: dict[tuple[str, str], tuple[Resource | None, str]] = {}
         self.number_kinds: dict[tuple[str, ...], tuple[str, str]] = {}
         self.units: dict[str, Resource] = {}
+        self.staff: dict[str, Resource | None] = {}
+        self.places: dict[str, Resource | None] = {}
         self.flags: dict[str, Resource] = {}
         self.defaults: dict[str, str] = dict(profile.hl7v2.get("default_systems") or {})
 
@@ -56,7 +60,7 @@ class Meanings:
 
     def local(self, table: str) -> str:
         """Return the hospital's own coding system of a kind of code."""
-        return f"urn:hie:{self.facility}:code:{table}"
+        return f"urn:hie:{self.facility}:code:{_SAME_CODES.get(table, table)}"
 
     def concept(self, repeat: Repeat, table: str) -> tuple[Resource | None, str]:
         """Return a CodeableConcept of a CE or CWE, and a warning (empty if none).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -235,8 +236,26 @@ def addresses(ctx: Context, segment: Segment, field: int) -> list[Resource]:
 
 def practitioner(ctx: Context, repeat: Repeat | None) -> Resource | None:
     """Return an XCN (or a bare name) as a logical reference: staff number and name."""
-    if repeat is None:
-        return None
+    return None if repeat is None else remembered(ctx.meanings.staff, repeat, _practitioner, ctx)
+
+
+def remembered(
+    known: dict[str, Resource | None],
+    repeat: Repeat,
+    make: Callable[[Context, Repeat], Resource | None],
+    ctx: Context,
+) -> Resource | None:
+    """Return what was made of the same text before, or make it; at most _CACHE_SIZE are remembered."""
+    try:
+        return known[repeat.raw]
+    except KeyError:
+        if len(known) >= _CACHE_SIZE:
+            known.clear()
+        made = known[repeat.raw] = make(ctx, repeat)
+        return made
+
+
+def _practitioner(ctx: Context, repeat: Repeat) -> Resource | None:
     number, family, given = repeat.whole(1), repeat[2], repeat[3]
     if len(repeat) == 1:
         number, family = ("", number) if is_han(number) or " " in number else (number, "")
@@ -261,8 +280,10 @@ def practitioners(ctx: Context, segment: Segment, field: int) -> list[Resource]:
 
 def location(ctx: Context, repeat: Repeat | None) -> Resource | None:
     """Return a PL as a logical reference: ward, room and bed."""
-    if repeat is None:
-        return None
+    return None if repeat is None else remembered(ctx.meanings.places, repeat, _location, ctx)
+
+
+def _location(ctx: Context, repeat: Repeat) -> Resource | None:
     parts = [part for part in (repeat[1], repeat[2], repeat[3]) if part]
     shown = repeat[9] or " ".join(parts) or repeat.sub(4, 1) or repeat[7]
     if not shown:

@@ -25,7 +25,7 @@ ORDER_CONTROL = (
     Row("ORC-16", "reasonCode[]", dt.concept("reason")),
 )
 ORDER = (
-    Row("OBR-4", "code", dt.concept("laboratory")),
+    Row("OBR-4", "code", dt.concept("panel")),
     Row("OBR-6", "occurrenceDateTime", dt.date_time),
     Row("OBR-36", "occurrenceDateTime", dt.date_time),
     Row("OBR-16", "requester", dt.practitioner_field),

@@ -330,6 +330,8 @@ def _retire(ctx: Context, mrg: Segment, survivor: str) -> None:
     if away == survivor:
         ctx.warn("MRG-1: the same number as the survivor's, nothing to merge")
         return
+    # The hub may never have heard of the old number: a placeholder gives the patch something to change.
+    ctx.add(_numbered(ctx, mrg, ctx.ids.of("Patient", away)), placeholder=True)
     reference = {"reference": f"Patient/{ctx.ids.of('Patient', survivor)}"}
     ctx.entries.append(
         bundles.patch_entry(
@@ -341,6 +343,21 @@ def _retire(ctx: Context, mrg: Segment, survivor: str) -> None:
             ),
         )
     )
+
+
+def _numbered(ctx: Context, mrg: Segment, id_: str) -> Resource:
+    """Return a Patient that has the numbers of an MRG and nothing else."""
+    numbers: list[Resource] = []
+    for repeat in mrg.repeats(1) or mrg.repeats(4):
+        kind, type_code = kind_of(ctx, repeat)
+        if value := repeat.whole(1):
+            numbers += identifier(ctx, kind, value, type_code)
+    return {
+        "resourceType": "Patient",
+        "id": id_,
+        "active": True,
+        **({"identifier": numbers} if numbers else {}),
+    }
 
 
 def renumbered(ctx: Context) -> None:

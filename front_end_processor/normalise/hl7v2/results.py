@@ -149,7 +149,7 @@ def _report(ctx: Context, group: Group) -> None:
     obr = group.obr
     if obr is None:
         return
-    code = ctx.concept(obr, 4, "laboratory")
+    code = ctx.concept(obr, 4, "panel")
     if code is None:
         ctx.warn("OBR-4: no code and no name")
         code = {"text": "未命名检查"}
