@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import structlog
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -252,11 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
     try:
         config = Config.from_env(os.environ)
-        logging.basicConfig(
-            level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-        )
-        # At INFO, pika tells of every channel it opens.
-        logging.getLogger("pika").setLevel(logging.WARNING)
+        speak_up(config.log_level)
         args.run(config, args)
     except (SettingError, HieError) as error:
         _stop(str(error))
@@ -266,6 +263,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop(f"{error.strerror}: {error.filename}" if error.filename else str(error))
     except json.JSONDecodeError:
         _stop("The key file is not JSON.")
+
+
+def speak_up(level: str) -> None:
+    """Send what the parts have to say to stderr, one line each; stdout is for results."""
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _stop(text: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # name: (default or None where it must be given, what it is with an example)
 SETTINGS: dict[str, tuple[str | None, str]] = {
@@ -75,8 +75,8 @@ class Config:
             key_dir=Path(text["HIE_KEY_DIR"] or "keys"),
             blob_dir=Path(text["HIE_BLOB_DIR"] or "blobs"),
             ca_file=Path(text["HIE_CA_FILE"]) if text["HIE_CA_FILE"] else None,
-            zone=ZoneInfo(text["HIE_ZONE"]),
-            log_level=text["HIE_LOG_LEVEL"],
+            zone=_zone(text["HIE_ZONE"]),
+            log_level=_level(text["HIE_LOG_LEVEL"]),
             **{name.removeprefix("HIE_").lower(): _number(name, text[name]) for name in NUMBERS},
         )
 
@@ -113,6 +113,19 @@ def sqlalchemy_url(url: str) -> str:
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
     return url
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SettingError(f"HIE_ZONE names no time zone: {SETTINGS['HIE_ZONE'][1]}") from None
+
+
+def _level(text: str) -> str:
+    if text not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingError(f"HIE_LOG_LEVEL must be one of {SETTINGS['HIE_LOG_LEVEL'][1]}.")
+    return text
 
 
 def _number(name: str, text: str) -> int:
