@@ -162,9 +162,12 @@ def test_death_and_birth_order_are_one_choice_each() -> None:
 
 
 def test_a_merge_retires_the_old_number_and_keeps_the_survivor() -> None:
-    survivor, patch = entries(normalised(samples.example("ADT^A40")))
+    survivor, known, patch = entries(normalised(samples.example("ADT^A40")))
+    old = f"Patient/{IDS.of('Patient', 'P0000')}"
     assert survivor["request"] == {"method": "PUT", "url": f"Patient/{IDS.of('Patient', 'P0001')}"}
-    assert patch["request"] == {"method": "PATCH", "url": f"Patient/{IDS.of('Patient', 'P0000')}"}
+    assert known["request"] == {"method": "PUT", "url": old, "ifNoneMatch": "*"}
+    assert known["resource"]["identifier"][0]["value"] == "P0000"
+    assert patch["request"] == {"method": "PATCH", "url": old}
     operations = orjson.loads(base64.b64decode(patch["resource"]["data"]))
     reference = {"reference": f"Patient/{IDS.of('Patient', 'P0001')}"}
     assert operations == [
@@ -176,7 +179,8 @@ def test_a_merge_retires_the_old_number_and_keeps_the_survivor() -> None:
 def test_several_merges_in_one_message_are_all_followed() -> None:
     body = (pid("A1^^^H02^MR"), "MRG|A0^^^H02^MR", pid("B1^^^H02^MR"), "MRG|B0^^^H02^MR")
     urls = [entry["request"]["url"] for entry in entries(normalised(samples.build("ADT^A40", *body)))]
-    assert urls == [f"Patient/{IDS.of('Patient', number)}" for number in ("A1", "A0", "B1", "B0")]
+    expected = [f"Patient/{IDS.of('Patient', number)}" for number in ("A1", "A0", "A0", "B1", "B0", "B0")]
+    assert urls == expected
 
 
 def test_a_merge_with_a_sparse_survivor_does_not_erase_what_is_known() -> None:

@@ -48,8 +48,8 @@ A hospital's own fields of Patient and Encounter (Z segments too) stand in its p
 # what the builders do beyond the rows, by builder
 _MORE = {
     "patient": "The Han name first, pinyin second. An old 15-digit resident ID is given in its new form too.",
-    "merge": "Survivor: PUT (a mention where PID-7 or PID-8 is empty). Each MRG-1: PATCH of that Patient: not "
-    "active, replaced-by the survivor.",
+    "merge": "Survivor: PUT (a mention where PID-7 or PID-8 is empty). Each MRG-1: a mention of that Patient, "
+    "then its PATCH: not active, replaced-by the survivor.",
     "renumber": "The new number: PUT. MRG-1: PATCH as in a merge.",
     "patient deleted": "Patient, no longer active.",
     "visit": "Id: PV1-19, else PID-18, else patient and PV1-44; PV1-2 `N` is no visit. Status: finished with "
