@@ -4,6 +4,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +68,14 @@ class Management:
         body = {"exchange": exchange, "write": write, "read": read}
         self.call("PUT", f"topic-permissions/{_safe(self.vhost)}/{_safe(user)}", body)
 
-    def consumers(self, queue_prefix: str) -> dict[str, int]:
-        """Return the number of consumers of each queue whose name begins so."""
-        rows = self.call("GET", f"queues/{_safe(self.vhost)}?columns=name,consumers")
-        return {row["name"]: row.get("consumers", 0) for row in rows if row["name"].startswith(queue_prefix)}
+    def consumers(self, queue_prefix: str) -> Counter[str]:
+        """Return the number of consumers of each queue that has any and whose name begins so.
+
+        The list of consumers is kept by event; the queues' own counts lag five seconds behind.
+        """
+        rows = self.call("GET", f"consumers/{_safe(self.vhost)}")
+        names = (str(row["queue"]["name"]) for row in rows)
+        return Counter(name for name in names if name.startswith(queue_prefix))
 
 
 def _safe(text: str) -> str:
