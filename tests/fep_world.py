@@ -30,7 +30,7 @@ def adt(
 ) -> bytes:
     """An ADT message in UTF-8."""
     lines = (
-        f"MSH|^~\\&|HIS|H01|FEP|HUB|20260401101500+0800||ADT^{event}|{control_id}|P|2.5|||||CHN|UNICODE UTF-8",
+        f"MSH|^~\\&|HIS|H01|FEP|HUB|20260401101500+0800||ADT^{event}|{control_id}|P|2.5||||||UNICODE UTF-8",
         f"EVN|{event}|20260401101500",
         f"PID|1||{number}^^^H01^MR||{name}||19800101|M",
         f"PV1|1|I|内科^1^2{'|' * 16}V{number}{'|' * 25}20260401100000",

@@ -1,0 +1,172 @@
+"""The console as the hospital's engineer sees it."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+from front_end_processor.app import Processor, create_web
+from front_end_processor.cache.tables import look, outbox
+from tests.fep_world import PASSWORD, adt, capture, processor, rows
+
+
+@pytest.fixture
+def fep(tmp_path) -> Iterator[Processor]:
+    """A processor that took one message, refused one and saw one twice."""
+    with processor(tmp_path) as made:
+        capture(made, adt("GOOD"))
+        capture(made, adt("BAD", event="Z99"))
+        capture(made, adt("GOOD"))
+        yield made
+
+
+@pytest.fixture
+def stranger(fep: Processor) -> FlaskClient:
+    """A browser that has not signed in."""
+    return create_web(fep.inlet, fep.console, PASSWORD).test_client()
+
+
+@pytest.fixture
+def engineer(stranger: FlaskClient) -> FlaskClient:
+    """A browser that has signed in."""
+    assert stranger.post("/login", data={"password": PASSWORD}).status_code == 302
+    return stranger
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_nobody_sees_messages_without_signing_in(stranger):
+    for address in ("/", "/messages/1", "/messages/1/content"):
+        answer = stranger.get(address)
+        assert (answer.status_code, "/login" in answer.headers["Location"]) == (302, True)
+    assert stranger.post("/messages/2/replay").status_code == 302
+
+
+def test_a_wrong_password_is_refused_and_guessing_is_slowed_down(stranger):
+    statuses = [stranger.post("/login", data={"password": "x"}).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert stranger.post("/login", data={"password": PASSWORD}).status_code == 429
+
+
+def test_after_signing_in_one_never_lands_on_another_site(stranger):
+    answer = stranger.post("/login", data={"password": PASSWORD, "next": "//evil.example/"})
+    assert answer.headers["Location"] == "/"
+
+
+def test_the_list_shows_each_message_with_its_fate_and_reason(engineer):
+    page = engineer.get("/").text
+    assert "GOOD" in page
+    assert "待发送" in page
+    assert "The event ADT^Z99 is not taken." in page
+    assert "+1 次重复" in page
+
+
+def test_when_the_hub_has_stored_it_the_list_says_so_and_when(engineer, fep):
+    with fep.cache.writing() as connection:
+        from datetime import UTC, datetime
+
+        at = datetime(2026, 4, 1, 2, 3, 4, tzinfo=UTC)
+        connection.execute(sa.update(outbox).values(confirmed_at=at, settled_at=at, fate="stored"))
+    page = engineer.get("/").text
+    assert "中心已入库" in page
+    assert "2026-04-01 10:03:04" in page
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [
+        ("fate=set_aside", {"BAD"}),
+        ("fate=waiting", {"GOOD"}),
+        ("fate=stored", set()),
+        ("fate=repeated", {"GOOD"}),
+        ("kind=A01", {"GOOD"}),
+        ("control_id=AD", {"BAD"}),
+        ("inlet=fhir", set()),
+        ("since=2020-01-01T00:00", {"GOOD", "BAD"}),
+        ("until=2020-01-01T00:00", set()),
+        ("control_id=%25", set()),
+    ],
+)
+def test_the_list_can_be_filtered(engineer, question, shown):
+    page = engineer.get(f"/?{question}").text
+    assert {one for one in ("GOOD", "BAD") if f'class="code">{one}<' in page} == shown
+
+
+def test_the_list_is_paged_newest_first(engineer, fep):
+    for number in range(60):
+        capture(fep, adt(f"M{number:02}"))
+    first = engineer.get("/").text
+    assert "M59" in first
+    assert "M05" not in first
+    onward = re.search(r'rel="next" href="([^"]+)"', first)
+    assert onward
+    second = engineer.get(onward[1].replace("&amp;", "&")).text
+    assert "M05" in second
+    assert "GOOD" in second
+
+
+def test_content_is_shown_on_request_only_and_every_look_is_noted(engineer, fep):
+    assert "张三" not in engineer.get("/").text + engineer.get("/messages/1").text
+    page = engineer.get("/messages/1/content").text
+    assert "PID|1||P1^^^H01^MR||张^三" in page
+    assert "&#34;resourceType&#34;: &#34;Patient&#34;" in page
+    with fep.cache.reading() as connection:
+        looks = connection.execute(sa.select(look.c.who, look.c.action, look.c.seq)).all()
+    assert looks == [("engineer", "look", 1)]
+
+
+def test_a_set_aside_message_is_replayed_from_its_page(engineer, fep, monkeypatch):
+    page = engineer.get("/messages/2").text
+    assert "重新处理" in page
+    again = engineer.post("/messages/2/replay", data={"token": token_in(page)}, follow_redirects=True)
+    assert "重新处理后仍被搁置" in again.text
+    assert rows(fep, look)[0].action == "replay"
+
+
+def test_a_post_without_the_pages_token_does_nothing(engineer, fep):
+    assert engineer.post("/messages/2/replay", data={"token": "x"}).status_code == 400
+    assert rows(fep, look) == []
+
+
+def test_a_message_that_was_captured_cannot_be_replayed(engineer):
+    token = token_in(engineer.get("/messages/2").text)
+    assert engineer.post("/messages/1/replay", data={"token": token}).status_code == 409
+
+
+def test_the_console_speaks_english_too(engineer):
+    page = engineer.get("/?lang=en").text
+    assert "Waiting to be sent" in page
+    assert 'lang="en"' in page
+    assert "Set aside here" in engineer.get("/messages/2").text
+
+
+def test_pages_allow_no_script_and_nothing_from_elsewhere(engineer):
+    for address in ("/", "/messages/1", "/nowhere"):
+        answer = engineer.get(address)
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "<script" not in answer.text
+        assert "http://" not in answer.text.replace("http://localhost", "")
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_what_is_not_there_is_said_plainly(engineer):
+    assert engineer.get("/messages/999").status_code == 404
+    assert engineer.get("/nowhere").status_code == 404
+
+
+def test_health_and_metrics_need_no_sign_in_and_hold_no_patient_data(stranger):
+    assert stranger.get("/healthz").status_code == 200
+    text = stranger.get("/metrics").text
+    assert 'fep_messages{inlet="mllp",fate="captured",kind="ADT^A01"} 1' in text
+    assert "fep_unsettled 1" in text
+    assert "fep_repeats 1" in text
+    assert "# TYPE fep_oldest_unsettled_seconds gauge" in text
+    assert "P1" not in text
