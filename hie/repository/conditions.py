@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, cast, exists, false, func, literal, not_, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
 from esb.fhir.search_parameters import Parameter, Path
@@ -22,9 +36,23 @@ PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d.*)")
 REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 LOGICAL_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 Condition = ColumnElement[bool]
+EMPTY = text("'{}'::bigint[]")
 
 
-def condition(type_: str, parameter: Parameter, modifier: str, raw: str, zone: tzinfo) -> Condition:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How conditions are made.
+
+    zone: what a day means.
+    within_patients: the search is within a few patients' records: they are gone through one by one, for the
+        list of everything with a frequent code, which the token index would read, grows with the region.
+    """
+
+    zone: tzinfo
+    within_patients: bool = False
+
+
+def condition(type_: str, parameter: Parameter, modifier: str, raw: str, how: Manner) -> Condition:
     """Return the condition of one search parameter; values separated by commas are alternatives.
 
     Args:
@@ -43,11 +71,11 @@ def condition(type_: str, parameter: Parameter, modifier: str, raw: str, zone: t
         return _by_id(type_, values, modifier)
     if parameter.code == "_lastUpdated":
         _refuse(parameter, modifier)
-        return or_(*(at(parameter, value, zone, Resource.updated_at) for value in values))
+        return or_(*(at(parameter, value, how.zone, Resource.updated_at) for value in values))
     build = KINDS.get(parameter.kind)
     if build is None:
         raise NotSupported(f"{parameter.code}: {parameter.kind} parameters are not answered here yet.")
-    return build(type_, parameter, modifier, values, zone)
+    return build(type_, parameter, modifier, values, how)
 
 
 def split_values(raw: str) -> list[str]:
@@ -68,14 +96,24 @@ def bad_value(code: str, why: str) -> NotValid:
     return NotValid(text, issues=[Issue(code, text, "value")])
 
 
-def has_any(numbers: Sequence[int]) -> Condition:
+def has_any(numbers: Sequence[int], how: Manner | None = None) -> Condition:
     """Return the condition that a resource carries at least one of some tokens."""
-    return Resource.tokens.bool_op("&&")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
+    carried: Any = Resource.tokens
+    if how is not None and how.within_patients:
+        # An expression that no index is built on.
+        carried = func.coalesce(Resource.tokens, EMPTY)
+    return carried.bool_op("&&")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
 
 
-def has_all(numbers: Sequence[int]) -> Condition:
-    """Return the condition that a resource carries all of some tokens."""
-    return Resource.tokens.bool_op("@>")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
+def is_within_patients(type_: str, parameter: Parameter, modifier: str, raw: str) -> bool:
+    """Say whether a parameter confines a search to the records of patients it names."""
+    subject = definitions.subject_path(type_)
+    for path in parameter.paths:
+        if parameter.kind == "reference" and definitions.path_name(type_, path) == subject:
+            values = split_values(raw)
+            pointed = (_pointed_at(parameter, path, modifier, value) for value in values)
+            return bool(values) and all(len(p) == 1 and p[0].startswith("Patient/") for p in pointed)
+    return False
 
 
 def _refuse(parameter: Parameter, modifier: str, *known: str) -> None:
@@ -91,17 +129,17 @@ def _by_id(type_: str, values: Sequence[str], modifier: str) -> Condition:
     return not_(Resource.id.in_(values)) if modifier == "not" else found
 
 
-def _token(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], _: tzinfo) -> Condition:
+def _token(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     _refuse(parameter, modifier, "not")
     wanted: list[int] = []
     for path in parameter.paths:
         name = definitions.path_name(type_, path)
         for value in values:
             if path.exists and value == "false":
-                is_there = has_any([tokens.by_code(name, "true")])
+                is_there = has_any([tokens.by_code(name, "true")], how)
                 return is_there if modifier == "not" else not_(is_there)
             wanted.append(_coded(name, path, value))
-    found = has_any(wanted)
+    found = has_any(wanted, how)
     return not_(found) if modifier == "not" else found
 
 
@@ -124,7 +162,7 @@ def _split_bar(value: str) -> tuple[str, str, str]:
     return unescape(found[1]), "|", unescape(found[3])
 
 
-def _string(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], _: tzinfo) -> Condition:
+def _string(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     _refuse(parameter, modifier, "exact")
     wanted = []
     for value in map(unescape, values):
@@ -138,20 +176,20 @@ def _string(type_: str, parameter: Parameter, modifier: str, values: Sequence[st
             wanted.append(
                 tokens.by_exact(name, value) if modifier == "exact" else tokens.by_prefix(name, text)
             )
-    return has_any(wanted)
+    return has_any(wanted, how)
 
 
-def _uri(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], _: tzinfo) -> Condition:
+def _uri(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     _refuse(parameter, modifier)
     names = [definitions.path_name(type_, path) for path in parameter.paths]
-    return has_any([tokens.by_reference(name, unescape(value)) for name in names for value in values])
+    return has_any([tokens.by_reference(name, unescape(value)) for name in names for value in values], how)
 
 
 def _reference(
-    type_: str, parameter: Parameter, modifier: str, values: Sequence[str], _: tzinfo
+    type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner
 ) -> Condition:
     if modifier == "identifier":
-        return _by_identifier(type_, parameter, values)
+        return _by_identifier(type_, parameter, values, how)
     _refuse(parameter, modifier, *RESOURCE_TYPES)
     wanted: list[int] = []
     patients: list[str] = []
@@ -175,7 +213,7 @@ def kept_with(type_: str, patients: Sequence[str]) -> Condition:
     """Return the condition that the subject of a resource is one of some patients."""
     subject = definitions.subject_path(type_) or ""
     within = Resource.compartment.in_(patients) if len(patients) > 1 else Resource.compartment == patients[0]
-    return and_(within, not_(has_any([tokens.elsewhere(subject)])))
+    return and_(within, not_(has_any([tokens.elsewhere(subject)], Manner(UTC, within_patients=True))))
 
 
 def _pointed_at(parameter: Parameter, path: Path, modifier: str, value: str) -> list[str]:
@@ -194,12 +232,12 @@ def _pointed_at(parameter: Parameter, path: Path, modifier: str, value: str) -> 
     return [value]
 
 
-def _by_identifier(type_: str, parameter: Parameter, values: Sequence[str]) -> Condition:
+def _by_identifier(type_: str, parameter: Parameter, values: Sequence[str], how: Manner) -> Condition:
     wanted = []
     for path in parameter.paths:
         name = definitions.path_name(type_, path) + ":identifier"
         wanted += [_coded(name, path, value) for value in values]
-    return has_any(wanted)
+    return has_any(wanted, how)
 
 
 def points_at(type_: str, parameter: Parameter, target: str, ids: Sequence[str]) -> Condition:
@@ -221,9 +259,9 @@ def points_at(type_: str, parameter: Parameter, target: str, ids: Sequence[str])
     return or_(false(), *conditions)
 
 
-def _date(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], zone: tzinfo) -> Condition:
+def _date(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     _refuse(parameter, modifier)
-    spans = [_prefixed(parameter, value, zone) for value in values]
+    spans = [_prefixed(parameter, value, how.zone) for value in values]
     if parameter.code == definitions.primary_date(type_):
         return or_(
             *(_compare(prefix, wanted, Resource.date_low, Resource.date_high) for prefix, wanted in spans)
@@ -312,7 +350,7 @@ def _missing(type_: str, parameter: Parameter, raw: str) -> Condition:
     return not_(there) if is_missing else there
 
 
-KINDS: dict[str, Callable[[str, Parameter, str, Sequence[str], tzinfo], Condition]] = {
+KINDS: dict[str, Callable[[str, Parameter, str, Sequence[str], Manner], Condition]] = {
     "token": _token,
     "string": _string,
     "uri": _uri,

@@ -10,7 +10,7 @@ from datetime import tzinfo
 from esb.fhir.search_parameters import PARAMETERS, Parameter
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import Issue, NotSupported, NotValid
-from hie.repository.conditions import Condition, bad_value, condition, points_at
+from hie.repository.conditions import Condition, Manner, bad_value, condition, is_within_patients, points_at
 
 COUNT, MOST = 50, 1000
 MOST_LINKS = 3  # of a chain
@@ -65,6 +65,7 @@ def parse(type_: str, params: Sequence[tuple[str, str]], how: Reading) -> Query:
     Raises: NotValid, NotSupported.
     """
     query = Query(type_)
+    manner = Manner(how.zone, any(_is_within_patients(type_, *pair) for pair in params))
     for name, value in params:
         check_text(name)
         check_text(value)
@@ -74,7 +75,7 @@ def parse(type_: str, params: Sequence[tuple[str, str]], how: Reading) -> Query:
             if name in CONTROLS:
                 CONTROLS[name](query, value)
             else:
-                _add_condition(query, name, value, how)
+                _add_condition(query, name, value, how, manner)
         except Unknown as error:
             if how.strict:
                 raise
@@ -100,7 +101,13 @@ def unknown(name: str, why: str) -> Unknown:
     return Unknown(issues=[Issue(shown, f"{shown}: {why}", "not-supported")])
 
 
-def _add_condition(query: Query, name: str, value: str, how: Reading) -> None:
+def _is_within_patients(type_: str, name: str, value: str) -> bool:
+    code, _, modifier = name.partition(":")
+    parameter = PARAMETERS[type_].get(code)
+    return parameter is not None and is_within_patients(type_, parameter, modifier, value)
+
+
+def _add_condition(query: Query, name: str, value: str, how: Reading, manner: Manner) -> None:
     first, dot, rest = name.partition(".")
     code, _, modifier = first.partition(":")
     parameter = PARAMETERS[query.type].get(code)
@@ -110,7 +117,7 @@ def _add_condition(query: Query, name: str, value: str, how: Reading) -> None:
         if dot:
             found = _chain(query.type, parameter, modifier, (rest, value), how)
         else:
-            found = condition(query.type, parameter, modifier, value, how.zone)
+            found = condition(query.type, parameter, modifier, value, manner)
     except Unknown:
         raise
     except NotSupported as error:

@@ -162,13 +162,27 @@ def upgrade() -> None:
         sa.Column("content", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("compartment", "type", "id", name=op.f("pk_resource")),
     )
-    op.create_index("ix_resource_tokens", "resource", ["tokens"], unique=False, postgresql_using="gin")
-    op.create_index("ix_resource_type_updated", "resource", ["type", "updated_at", "id"], unique=False)
+    op.create_index(
+        "ix_resource_tokens",
+        "resource",
+        ["tokens"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "on", "gin_pending_list_limit": "512"},
+    )
+    op.create_index(
+        "ix_resource_type_updated",
+        "resource",
+        ["type", "updated_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("NOT deleted"),
+    )
     op.create_index(
         "ix_resource_type_date",
         "resource",
         ["type", sa.literal_column("date_low DESC NULLS LAST"), "date_high"],
         unique=False,
+        postgresql_where=sa.text("NOT deleted"),
     )
     op.create_table(
         "resource_history",
@@ -187,6 +201,9 @@ def upgrade() -> None:
         sa.Column("content", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("type", "id", "version", name=op.f("pk_resource_history")),
     )
+    for table in ("resource", "resource_history"):
+        # Faster than the default to write and to read, at the same size (measured).
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN content SET COMPRESSION lz4")
     op.create_table(
         "resource_key",
         sa.Column("type", sa.Text(collation="C"), nullable=False),
