@@ -270,6 +270,8 @@ def speak_up(level: str) -> None:
     logging.basicConfig(
         level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    # At INFO, pika tells of every channel it opens.
+    logging.getLogger("pika").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
