@@ -54,6 +54,13 @@ def find() -> Response:
     return page("find.html", q=text, searched=True, unclear=False, found=answer.people, more=answer.more)
 
 
+@blueprint.get("/people/<uuid:person_id>/choose")
+@access("portal.ask", audited=False)
+def choose_again(person_id: uuid.UUID) -> Response:
+    """Send a reloaded choice to the page that asks."""
+    return current_app.make_response(redirect(url_for("portal.ask_confirmation", person_id=person_id), 303))
+
+
 @blueprint.get("/find")
 @access("portal.find", audited=False)
 def find_again() -> Response:
@@ -61,14 +68,33 @@ def find_again() -> Response:
     return current_app.make_response(redirect(url_for("portal.home"), 303))
 
 
-@blueprint.route("/people/<uuid:person_id>/confirm", methods=["GET", "POST"])
-@access("portal.confirm")
-def confirm(person_id: uuid.UUID) -> Response:
-    """Ask for two identifiers and a purpose, and open the record where they agree."""
+@blueprint.get("/people/<uuid:person_id>/confirm")
+@access("portal.ask")
+def ask_confirmation(person_id: uuid.UUID) -> Response:
+    """Ask for two identifiers and a purpose."""
+    check_may_confirm()
+    return ask(person_id, prefilled(""))
+
+
+@blueprint.post("/people/<uuid:person_id>/choose")
+@access("portal.ask")
+def choose(person_id: uuid.UUID) -> Response:
+    """Ask for two identifiers and a purpose, with what the search said filled in."""
+    check_may_confirm()
+    return ask(person_id, prefilled(request.form.get("q", "")))
+
+
+def check_may_confirm() -> None:
+    """Refuse roles that may not confirm. Raises: NotPermitted."""
     if not decide(g.actor, "confirm", "Person").allowed:
         raise NotPermitted
-    if request.method == "GET" or request.form.get("step") == "ask":
-        return ask(person_id, prefilled(request.form.get("q", "")))
+
+
+@blueprint.post("/people/<uuid:person_id>/confirm")
+@access("portal.confirm")
+def confirm(person_id: uuid.UUID) -> Response:
+    """Open the record where two identifiers agree."""
+    check_may_confirm()
     shown = {
         name: request.form.get(name, "").strip()[:60] for name in ("name", "birth_date", "number", "purpose")
     }

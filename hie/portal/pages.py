@@ -211,7 +211,7 @@ def places() -> list[dict[str, Any]]:
             "portal.home",
             words.PLACES["find"],
             ("find", "Person"),
-            ("portal.home", "portal.find", "portal.record"),
+            ("portal.home", "portal.find"),
         ),
         (
             "portal.reviews",

@@ -169,7 +169,7 @@ def drug(
 def result(
     who: str, id_: str, test: tuple[str, str, str, float, float], value: str, at: datetime, **more: Any
 ) -> Any:
-    """Return a laboratory Observation; the test is (name, LOINC, unit, low, high), the value keeps its digits."""
+    """Return a laboratory Observation; the test is (name, LOINC, unit, low, high)."""
     name, loinc, unit, low, high = test
     made: dict[str, Any] = {
         "resourceType": "Observation",
@@ -311,11 +311,12 @@ def main_at_h02(now: datetime) -> list[Any]:
             "reaction": [{"manifestation": [{"text": "全身皮疹"}], "severity": "severe"}],
         }
     )
-    findings = "右肺上叶见磨玻璃结节,直径约 6 mm,边界清。\n双肺下叶少许斑片影。\n纵隔未见肿大淋巴结。"
+    findings = "右肺上叶见磨玻璃结节，直径约 6 mm，边界清。\n双肺下叶少许斑片影。\n纵隔未见肿大淋巴结。"
     made.append(
         report(
             who, "h02-ct", "胸部 CT 平扫", at + timedelta(days=1), category="RAD", findings=findings,
-            conclusion="右肺上叶磨玻璃结节,建议三个月复查;双肺下叶炎症。", doctor="沈既白", encounter="h02-stay",
+            conclusion="右肺上叶磨玻璃结节，建议三个月复查；双肺下叶炎症。",
+            doctor="沈既白", encounter="h02-stay",
         )
     )  # fmt: skip
     made.append(
@@ -325,11 +326,14 @@ def main_at_h02(now: datetime) -> list[Any]:
             "常规心电图",
             at,
             category="EC",
-            conclusion="窦性心律,大致正常。",
+            conclusion="窦性心律，大致正常。",
             encounter="h02-stay",
         )
     )
-    letter = "入院情况:发热、咳嗽三天。\n诊疗经过:予莫西沙星抗感染,体温三日内恢复正常。\n出院医嘱:三个月后复查胸部 CT。"
+    letter = (
+        "入院情况：发热、咳嗽三天。\n诊疗经过：予莫西沙星抗感染，体温三日内恢复正常。\n"
+        "出院医嘱：三个月后复查胸部 CT。"
+    )
     made.append(
         {
             "resourceType": "DocumentReference",
@@ -410,7 +414,8 @@ def main_at_h03(now: datetime) -> list[Any]:
     made.append(
         report(
             who, "h03-conclusion", "健康体检报告", at, category="PE", doctor="江未晞", encounter="h03-exam",
-            conclusion="一、血压偏高,建议心血管内科随访。\n二、空腹血糖偏高,继续控制。\n三、右肺上叶小结节,建议复查胸部 CT。",
+            conclusion="一、血压偏高，建议心血管内科随访。\n二、空腹血糖偏高，继续控制。\n"
+            "三、右肺上叶小结节，建议复查胸部 CT。",
         )
     )  # fmt: skip
     return made

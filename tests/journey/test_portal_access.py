@@ -5,7 +5,7 @@ from itertools import pairwise
 import requests
 from playwright.sync_api import Page, expect
 
-from tests.journey.portal_site import Site, open_main, sign_in
+from tests.journey.portal_site import Site, come_back, open_main, sign_in
 from tests.journey.portal_world import BORN, NAME, PASSWORD
 
 
@@ -23,7 +23,7 @@ def test_english_keeps_the_page(page: Page, site: Site) -> None:
 
 
 def test_english_keeps_the_results_of_a_search(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     page.locator("#q").fill(f"{NAME} {BORN}")
     page.locator("#q").press("Enter")
     page.get_by_role("button", name="English").click()
@@ -130,7 +130,8 @@ CONTRAST = """() => {
     const style = getComputedStyle(e), fore = parse(style.color);
     if (fore.length < 3 || style.color.startsWith('ok') || style.visibility === 'hidden') continue;
     const [a, b] = [light(fore), light(back(e))].sort((x, y) => y - x);
-    if ((a + .05) / (b + .05) < 4.5) weak.add([e.className, style.color, e.textContent.trim().slice(0, 12)].join(' '));
+    const said = e.textContent.trim().slice(0, 12);
+    if ((a + .05) / (b + .05) < 4.5) weak.add([e.className, style.color, said].join(' '));
   }
   return [...weak];
 }"""
@@ -161,7 +162,7 @@ def test_after_signing_out_the_cookie_is_worth_nothing(page: Page, site: Site) -
 
 
 def test_a_form_from_elsewhere_is_refused(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     cookie = next(c for c in page.context.cookies() if c["name"] == "hie_session")["value"]
     for data in ({"q": "x"}, {"q": "x", "csrf": "0" * 64}):
         answer = requests.post(f"{site.url}/find", data=data, cookies={"hie_session": cookie}, timeout=10)
@@ -179,14 +180,14 @@ def test_an_idle_session_warns_before_it_ends(page: Page, site: Site) -> None:
 
 
 def test_a_role_without_patients_sees_that_it_may_not(page: Page, site: Site) -> None:
-    sign_in(page, site, "engineer.h01")
+    come_back(page, site, "engineer.h01")
     expect(page.get_by_role("heading", level=1)).to_have_text("没有权限")
     answer = page.goto(f"{site.url}/people/{site.person_of('h02-main')}")
     assert answer is not None and answer.status in (403, 404)
 
 
 def test_a_page_that_is_not_there_is_explained_in_both_languages(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     answer = page.goto(f"{site.url}/nowhere")
     assert answer is not None and answer.status == 404
     expect(page.get_by_role("heading", level=1)).to_have_text("没有可以查阅的内容")

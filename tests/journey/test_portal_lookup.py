@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.journey.portal_site import Site, open_main, search, sign_in
+from tests.journey.portal_site import Site, come_back, open_main, search
 from tests.journey.portal_world import BORN, NAME, RESIDENT
 
 
@@ -25,14 +25,14 @@ from tests.journey.portal_world import BORN, NAME, RESIDENT
 def test_a_person_is_found_by_han_pinyin_initials_and_every_number(
     page: Page, site: Site, words: str
 ) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     search(page, words)
     expect(page.locator(".person")).to_have_count(1)
     expect(page.locator(".person")).to_contain_text("1958")
 
 
 def test_before_a_relation_only_masked_facts_are_shown(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     search(page, f"{NAME} 1984-11-30")
     shown = page.locator(".results").inner_text()
     assert "祝**" in shown and "1984" in shown and "江临省立医院" in shown
@@ -42,7 +42,7 @@ def test_before_a_relation_only_masked_facts_are_shown(page: Page, site: Site) -
 
 
 def test_each_search_leaves_one_row_in_the_trail(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     before = len(site.trail("portal.find"))
     search(page, f"{NAME} {BORN}")
     rows = site.trail("portal.find")
@@ -51,7 +51,7 @@ def test_each_search_leaves_one_row_in_the_trail(page: Page, site: Site) -> None
 
 
 def test_a_restricted_person_looks_like_nobody(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     texts = []
     for words in ("谢望舒 1949-10-01", "谢望野 1949-10-01"):
         search(page, words)
@@ -63,13 +63,13 @@ def test_a_restricted_person_looks_like_nobody(page: Page, site: Site) -> None:
 def test_words_that_are_neither_a_number_nor_a_name_with_a_birth_date_are_explained(
     page: Page, site: Site
 ) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     search(page, NAME)
     expect(page.get_by_role("alert")).to_contain_text("姓名 出生日期")
 
 
 def test_a_record_cannot_be_opened_by_its_address_without_a_relation(page: Page, site: Site) -> None:
-    sign_in(page, site, "doctor.h01")
+    come_back(page, site, "doctor.h01")
     answers = []
     for person in (
         site.person_of("h03-empty"),
@@ -84,7 +84,7 @@ def test_a_record_cannot_be_opened_by_its_address_without_a_relation(page: Page,
 
 
 def test_a_wrong_confirmation_is_refused_the_same_way_as_an_absent_person(page: Page, site: Site) -> None:
-    sign_in(page, site, "doctor.h01")
+    come_back(page, site, "doctor.h01")
     texts = []
     for person in (site.person_of("h03-empty"), "0" * 8 + "-0000-4000-8000-" + "0" * 12):
         page.goto(f"{site.url}/people/{person}/confirm")
@@ -99,7 +99,7 @@ def test_a_wrong_confirmation_is_refused_the_same_way_as_an_absent_person(page: 
 
 
 def test_one_identifier_is_not_enough(page: Page, site: Site) -> None:
-    sign_in(page, site, "doctor.h01")
+    come_back(page, site, "doctor.h01")
     page.goto(f"{site.url}/people/{site.person_of('h03-empty')}/confirm")
     page.get_by_label("姓名（全名）").fill("何听澜")
     page.get_by_label("诊疗").check()
@@ -108,7 +108,7 @@ def test_one_identifier_is_not_enough(page: Page, site: Site) -> None:
 
 
 def test_guessing_is_paused_after_five_refusals(page: Page, site: Site) -> None:
-    sign_in(page, site, "doctor.h03")
+    come_back(page, site, "doctor.h03")
     person = site.person_of("h01-namesake")
     for _ in range(5):
         page.goto(f"{site.url}/people/{person}/confirm")
@@ -131,7 +131,7 @@ def test_confirming_opens_the_record_for_a_day_and_for_this_doctor_only(page: Pa
     page.get_by_role("link", name="查找病人").click()
     expect(page.locator(".person")).to_contain_text("有效至")
     page.get_by_role("button", name="退出").click()
-    sign_in(page, site, "doctor.h03")
+    come_back(page, site, "doctor.h03")
     answer = page.goto(f"{site.url}/people/{site.person_of('h03-empty')}")
     assert answer is not None and answer.status == 404
 

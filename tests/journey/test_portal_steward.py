@@ -2,12 +2,12 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.journey.portal_site import Site, sign_in
+from tests.journey.portal_site import Site, come_back
 
 
 def open_review(page: Page, site: Site) -> None:
     """Sign in as the steward and open the two records that share a number."""
-    sign_in(page, site, "steward")
+    come_back(page, site, "steward")
     page.goto(f"{site.url}/identities/pair?a=h01-twin&b=h03-twin")
     page.on("dialog", lambda dialog: dialog.accept())
 
@@ -20,7 +20,7 @@ def act(page: Page, button: str) -> None:
 
 
 def test_two_records_that_disagree_wait_for_the_steward(page: Page, site: Site) -> None:
-    sign_in(page, site, "steward")
+    come_back(page, site, "steward")
     expect(page.locator("tbody tr", has_text="梁书宁")).to_contain_text("号码相同")
     page.get_by_role("link", name="核对第 1 项").click()
     row = page.locator(".compare tr", has_text="姓名")
@@ -53,7 +53,7 @@ def test_not_the_same_is_remembered_and_can_be_taken_back(page: Page, site: Site
 
 
 def test_a_steward_finds_two_records_to_compare(page: Page, site: Site) -> None:
-    sign_in(page, site, "steward")
+    come_back(page, site, "steward")
     page.locator("#q").fill("祝明川 1958-04-12")
     page.locator("#q").press("Enter")
     expect(page.locator("tbody tr")).to_have_count(3)
@@ -62,19 +62,19 @@ def test_a_steward_finds_two_records_to_compare(page: Page, site: Site) -> None:
 
 
 def test_a_steward_reads_no_clinical_record(page: Page, site: Site) -> None:
-    sign_in(page, site, "steward")
+    come_back(page, site, "steward")
     answer = page.goto(f"{site.url}/people/{site.person_of('h02-main')}")
     assert answer is not None and answer.status in (403, 404)
 
 
 def test_a_doctor_cannot_open_the_index(page: Page, site: Site) -> None:
-    sign_in(page, site)
+    come_back(page, site)
     answer = page.goto(f"{site.url}/identities")
     assert answer is not None and answer.status == 403
 
 
 def test_an_auditor_sees_who_did_what(page: Page, site: Site) -> None:
-    sign_in(page, site, "auditor")
+    come_back(page, site, "auditor")
     page.get_by_label("操作人").fill("steward")
     page.get_by_role("button", name="筛选").click()
     rows = page.locator(".trail tbody tr")

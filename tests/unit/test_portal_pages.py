@@ -1,0 +1,77 @@
+"""What holds for all pages: vendored files unmodified, no inline script or style, every word translated."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_file
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+
+from hie.portal.pages import as_date, safe_next, yuan
+from hie.portal.session import csrf_token, is_csrf_token
+
+PORTAL = Path(__file__).parents[2] / "hie" / "portal"
+TEMPLATES = sorted((PORTAL / "templates" / "portal").glob("*.html"))
+CATALOGUE = PORTAL / "translations" / "en" / "LC_MESSAGES"
+
+
+def test_the_vendored_files_are_the_published_ones() -> None:
+    table = (PORTAL / "static" / "vendor" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([\w.]+)` .*\b([0-9a-f]{64}) \|$", table, re.M)
+    assert len(listed) == 3
+    for name, wanted in listed:
+        assert hashlib.sha256((PORTAL / "static" / "vendor" / name).read_bytes()).hexdigest() == wanted
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_has_no_inline_script_or_style_and_names_no_other_host(template: Path) -> None:
+    text = template.read_text("utf-8")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|hx-on|https?://", text)
+    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_form_that_changes_something_carries_its_token(template: Path) -> None:
+    for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", template.read_text("utf-8"), re.S):
+        assert "csrf_field()" in form
+
+
+def test_every_word_of_the_pages_has_its_english() -> None:
+    with (CATALOGUE / "messages.po").open("rb") as file:
+        english = {message.id: message.string for message in read_po(file) if message.id}
+    asked = set()
+    for method, files in (("jinja2", TEMPLATES), ("python", sorted(PORTAL.glob("*.py")))):
+        extractor = "jinja2.ext:babel_extract" if method == "jinja2" else method
+        for path in files:
+            found = extract_from_file(extractor, path, keywords={"_": None, "gettext": None})
+            asked |= {message for _, message, _, _ in found if isinstance(message, str)}
+    assert asked - {text for text, translated in english.items() if translated} == set()
+    with (CATALOGUE / "messages.mo").open("rb") as file:
+        compiled = {message.id: message.string for message in read_mo(file) if message.id}
+    assert compiled == english
+
+
+@pytest.mark.parametrize("text", ["1965-03-02", "1965.3.2", "1965/03/02", "19650302"])
+def test_a_birth_date_may_be_typed_in_the_usual_ways(text: str) -> None:
+    found = as_date(text)
+    assert found is not None and found.isoformat() == "1965-03-02"
+    assert as_date("1965-02-30") is None and as_date("x") is None
+
+
+def test_money_is_shown_in_yuan_with_two_digits() -> None:
+    assert (yuan(1271450), yuan(-305), yuan(7)) == ("12,714.50", "-3.05", "0.07")
+
+
+def test_after_signing_in_nobody_is_led_away() -> None:
+    assert safe_next("/people/x") == "/people/x"
+    for bad in ("//evil.example", "https://evil.example", "/\\evil.example"):
+        with pytest.raises(RuntimeError):  # home's address is asked for, which needs an application
+            safe_next(bad)
+
+
+def test_a_form_token_belongs_to_one_session() -> None:
+    assert is_csrf_token("cookie", csrf_token("cookie"))
+    assert not is_csrf_token("other", csrf_token("cookie"))
+    assert not is_csrf_token("", csrf_token(""))
