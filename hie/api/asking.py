@@ -20,8 +20,11 @@ from hie.repository.search import Search
 from hie.security.actor import Actor
 from hie.security.hub import Hub
 from hie.security.policy import Decision, decide
+from hie.security.rules import WRITING
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json", ""})
+# Rendered when read, never stored by an asker.
+MADE_BY_THE_HUB = frozenset({"AuditEvent", "Person"})
 PATCH_TYPE = "application/json-patch+json"
 
 
@@ -29,6 +32,13 @@ class NotAcceptable(HieError):
     """Only JSON is offered; ask for application/fhir+json."""
 
     http = 406
+    code = "not-supported"
+
+
+class ReadOnly(HieError):
+    """The hub alone makes these; they can be read and searched."""
+
+    http = 405
     code = "not-supported"
 
 
@@ -60,6 +70,8 @@ def permitted(action: str, resource_type: str) -> Decision:
     """Return the policy's decision. Raises: NotPermitted; NotFound for a type that R4 does not have."""
     if resource_type != "*" and resource_type not in RESOURCE_TYPES:
         raise NotFound("There is no such resource type in FHIR R4; see /fhir/metadata.")
+    if resource_type in MADE_BY_THE_HUB and action in WRITING:
+        raise ReadOnly
     decision = decide(actor(), action, resource_type)
     if not decision.allowed:
         raise NotPermitted(f"You may not {action} {resource_type if resource_type != '*' else 'here'}.")

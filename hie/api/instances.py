@@ -165,7 +165,6 @@ def patch(type_: str, id_: str) -> Response:
     with asking.hub().begin() as session:
         read.read(session, type_, id_, decision.where)
         outcome = recording.record(session, [write], now, asking.hub().config)[0]
-        check_resource(lexemes.loads(outcome.content))
         _audit(session, "U", "patch", type_, id_, outcome.compartment)
     return _written(outcome)
 

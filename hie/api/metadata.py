@@ -15,7 +15,6 @@ from hie.security.access import access
 
 INTERACTIONS = ("read", "vread", "history-instance", "create", "update", "patch", "delete", "search-type")
 DATE = "2026-11-21"
-NOT_STORED = frozenset({"AuditEvent"})
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -70,7 +69,7 @@ def _security(base_url: str) -> dict[str, Any]:
 
 
 def _resource(type_: str) -> dict[str, Any]:
-    interactions = ("read", "search-type") if type_ in NOT_STORED else INTERACTIONS
+    interactions = ("read", "search-type") if type_ in asking.MADE_BY_THE_HUB else INTERACTIONS
     described: dict[str, Any] = {
         "type": type_,
         "interaction": [{"code": code} for code in interactions],
@@ -85,7 +84,7 @@ def _resource(type_: str) -> dict[str, Any]:
     }
     if includes := _includes(type_):
         described["searchInclude"] = includes
-    if type_ in NOT_STORED:
+    if type_ in asking.MADE_BY_THE_HUB:
         for name in ("versioning", "readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
             del described[name]
     if type_ == "Patient":

@@ -1,4 +1,4 @@
-"""Person: which source Patients are one human, as the index sees it; read only (R4 person.html, PIXm)."""
+"""The person behind source Patients as a read-only FHIR Person (IHE PMIR; FHIR R4 person.html)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import uuid
 
 import orjson
 from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
 
 from hie.api import answers, asking
-from hie.errors import NotFound, NotSupported, NotValid
-from hie.mpi.people import person_of, person_resource
+from hie.errors import Issue, NotFound
+from hie.mpi.people import person_resource, persons_of
+from hie.repository.query import FORM, unknown
 from hie.security import audit
 from hie.security.access import access
+
+NAMING = ("patient", "link", "_id")
 
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
     blueprint.add_url_rule("/Person/<id_>", view_func=read_person, methods=["GET"])
-    blueprint.add_url_rule("/Person", view_func=search_person, methods=["GET"])
-    blueprint.add_url_rule("/Person", view_func=write_person, methods=["POST"])
-    blueprint.add_url_rule("/Person/<id_>", view_func=write_person, methods=["PUT", "PATCH", "DELETE"])
+    blueprint.add_url_rule("/Person", view_func=search_persons, methods=["GET"])
 
 
 @access("read")
 def read_person(id_: str) -> Response:
-    """Answer a person with the Patients that the asker may see."""
+    """Answer which source Patients are one person, those that the asker may see."""
     asking.check_accept()
     decision = asking.permitted("read", "Person")
     try:
@@ -35,46 +37,59 @@ def read_person(id_: str) -> Response:
         found = person_resource(session, person, decision.people)
         if found is None:
             raise NotFound
-        audit.record(
-            session,
-            actor=asking.actor(),
-            action="R",
-            operation="read",
-            resource_type="Person",
-            resource_id=str(person),
-            person_id=person,
-        )
+        _audit(session, "R", "read", person)
     return answers.answer(orjson.dumps(found))
 
 
 @access("search-type")
-def search_person() -> Response:
-    """Answer the person of a Patient: ?link=Patient/x or ?patient=Patient/x."""
+def search_persons() -> Response:
+    """Answer the persons of some Patients: `Person?patient=Patient/x`, or of some ids."""
     asking.check_accept()
     decision = asking.permitted("search", "Person")
-    named = request.args.get("link") or request.args.get("patient")
-    if not named:
-        raise NotValid("Search a Person by link or patient, e.g. ?link=Patient/x.")
-    entries = []
+    remarks: list[Issue] = []
+    used = []
     with asking.hub().begin() as session:
-        person = person_of(session, named.rpartition("/")[2])
-        found = person_resource(session, person, decision.people) if person else None
-        if found is not None:
-            entries.append(answers.match_entry("Person", found["id"], orjson.dumps(found)))
-        audit.record(
-            session,
-            actor=asking.actor(),
-            action="E",
-            operation="search-type",
-            resource_type="Person",
-            person_id=person if found else None,
-            detail={"matches": len(entries)},
-        )
-    links = [("self", answers.query_url("Person", list(request.args.items(multi=True))))]
-    return answers.answer(answers.bundle("searchset", entries, links=links, total=len(entries)))
+        wanted: set[uuid.UUID] | None = None
+        for name, value in request.args.items(multi=True):
+            if name in NAMING:
+                named = _ids(value) if name == "_id" else _persons(session, value)
+                wanted = named if wanted is None else wanted & named
+                used.append((name, value))
+            elif name not in FORM:
+                error = unknown(name, "Person is found by patient, link and _id")
+                if asking.is_strict() or (wanted is None and len(request.args) == 1):
+                    raise error
+                remarks += error.issues
+        found = [person_resource(session, person, decision.people) for person in sorted(wanted or ())]
+        _audit(session, "E", "search-type", None)
+    entries = [answers.match_entry("Person", one["id"], orjson.dumps(one)) for one in found if one]
+    if remarks:
+        entries.append(answers.remarks_entry(remarks))
+    links = [("self", answers.query_url("Person", used))]
+    return answers.answer(answers.bundle("searchset", entries, links=links))
 
 
-@access("update")
-def write_person(id_: str = "") -> Response:
-    """Refuse to write: the index decides who is one person, and stewards in the portal."""
-    raise NotSupported("A Person is read only; records are linked and unlinked by stewards in the portal.")
+def _persons(session: Session, value: str) -> set[uuid.UUID]:
+    return set(persons_of(session, [one.rpartition("/")[2] for one in value.split(",")]).values())
+
+
+def _ids(value: str) -> set[uuid.UUID]:
+    found = set()
+    for one in value.split(","):
+        try:
+            found.add(uuid.UUID(one))
+        except ValueError:
+            continue
+    return found
+
+
+def _audit(session: Session, action: str, operation: str, person: uuid.UUID | None) -> None:
+    audit.record(
+        session,
+        actor=asking.actor(),
+        action=action,
+        operation=operation,
+        resource_type="Person",
+        resource_id=str(person) if person else None,
+        person_id=person,
+    )

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir.references import patient_of
 from esb.fhir.types import RESOURCE_TYPES
+from esb.fhir.validation import check_resource
 from hie.errors import Conflict, NotFound, NotValid, PreconditionFailed, Rejected
 from hie.repository import statements
 from hie.repository.content import body_of, head_of, instant_text
@@ -171,13 +172,17 @@ def _delete(state: State, change: _Change, moment: _Moment) -> Outcome:
 
 
 def _patch(state: State, change: _Change, moment: _Moment) -> Outcome:
-    """Apply a patch to the present content, even if it is newer: a merge that arrives late is still one."""
+    """Apply a patch to the present content, even if it is newer: a merge that arrives late is still one.
+
+    What comes out is checked against R4, as every other content was before it came here.
+    """
     present = state.present
     if not present.number or present.deleted:
         raise NotFound(f"There is no {state.type}/{state.id} to patch.")
     resource = patched(present.content, change.write.patch or [])
     if resource.get("resourceType") != state.type or resource.get("id") != state.id:
         raise NotValid("A patch may not change the resource's type or id.")
+    check_resource(resource)
     result = _Change.of(Write("put", state.type, state.id, resource))
     order = max(present.order, _order(state, change.write, moment))
     if result.body == state.body and result.compartment == present.compartment:

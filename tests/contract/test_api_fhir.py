@@ -225,6 +225,19 @@ def test_everything_crosses_to_the_hospitals_of_the_person(call: Caller, h01: Ca
     assert call("GET", "/Patient/never-there/$everything").status_code == 404
 
 
+def test_a_person_shows_which_patients_are_linked_and_cannot_be_written(call: Caller, h01: Caller) -> None:
+    made = created(h01, patient("28"))["id"]
+    found = call("GET", f"/Person?patient=Patient/{made}").get_json()["entry"]
+    assert len(found) == 1
+    person = call("GET", f"/Person/{found[0]['resource']['id']}").get_json()
+    assert [link["target"]["reference"] for link in person["link"]] == [f"Patient/{made}"]
+    assert is_valid(person)
+    assert call("PUT", f"/Person/{person['id']}", person).status_code == 405
+    assert call("POST", "/", transaction(entry(person, "PUT", f"Person/{person['id']}"))).status_code == 405
+    assert call("POST", "/AuditEvent", {"resourceType": "AuditEvent"}).status_code == 405
+    assert call("GET", "/Person/never-there").status_code == 404
+
+
 def test_what_another_hospital_keeps_looks_absent_and_cannot_be_written_to(h01: Caller, h02: Caller) -> None:
     hidden = created(h01, patient("9"))["id"]
     absent, denied = h02("GET", "/Patient/never-there"), h02("GET", f"/Patient/{hidden}")
