@@ -103,7 +103,7 @@ def kind_of(name: str) -> str:
 
 def decode(raw: bytes, profile: Profile) -> tuple[str, str]:
     """Return the text of a file and the character set it is in. Raises: WrongFile."""
-    own = str(profile.csv.get("charset") or profile.default_charset)
+    own = str(profile.csv.get("charset") or profile.default_charset).lower()
     for charset in dict.fromkeys(
         ("utf-8-sig" if raw.startswith(b"\xef\xbb\xbf") else "utf-8", own, "gb18030")
     ):

@@ -237,6 +237,6 @@ def test_gzip_is_unpacked_and_bounded(http):
 def test_all_synthea_bundles_are_accepted(tmp_path):
     with processor(tmp_path, FEP_FACILITY="H03", FEP_PROFILE="h03") as fep:
         client = create_web(fep.inlet, fep.console, PASSWORD).test_client()
-        answers = [client.post("/fhir", data=gzip.open(f).read(), headers=AUTH) for f in SYNTHEA]
+        answers = [client.post("/fhir", data=gzip.decompress(f.read_bytes()), headers=AUTH) for f in SYNTHEA]
         assert [answer.status_code for answer in answers] == [200] * len(SYNTHEA)
         assert len(rows(fep)) == len(SYNTHEA) == 40
