@@ -1,1 +1,1 @@
-"""Everything that brings the exchange up, tries it and measures it; nothing here runs inside hub or hospital."""
+"""Everything that brings the exchange up, tries it and measures it; no part of hub or hospital runs this."""

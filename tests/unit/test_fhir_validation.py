@@ -58,7 +58,7 @@ MEDICATION_REQUEST = {
     "medicationCodeableConcept": {"text": "阿司匹林"},
     "subject": SUBJECT,
 }
-BUNDLE = {
+BUNDLE: dict[str, Any] = {
     "resourceType": "Bundle",
     "type": "transaction",
     "entry": [{"resource": PATIENT, "request": {"method": "PUT", "url": "Patient/p1"}}],

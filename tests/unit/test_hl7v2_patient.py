@@ -265,7 +265,7 @@ def test_insurance_is_a_coverage() -> None:
     assert found["subscriberId"] == "YB778899"
 
 
-def test_a_hospitals_own_fields_are_read_by_its_profile(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_hospitals_own_fields_are_read_by_its_profile(tmp_path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(
         "extends: h02\nhl7v2: {fields: [{from: ZPI-2, to: Patient.maritalStatus, as: marital_status}]}\n",
