@@ -110,11 +110,14 @@ def tests(holdings: Holdings) -> dict[str, Test]:
 def panels(holdings: Holdings, found: dict[str, Test], latest: int = LATEST) -> list[Panel]:
     """Return the tests grouped as their newest report groups them, the panel with the newest result first."""
     panel_of = _panel_names(holdings)
-    groups: dict[tuple[str, str], list[Test]] = {}
+    groups: dict[tuple[str, str], list[tuple[int, Test]]] = {}
     for test in found.values():
-        name = next((panel_of[p.id] for p in test.points if p.id in panel_of), NO_PANEL)
-        groups.setdefault((test.kind, name), []).append(test)
-    made = [_panel(kind, name, members, latest) for (kind, name), members in groups.items()]
+        name, place = next((panel_of[p.id] for p in test.points if p.id in panel_of), (NO_PANEL, 0))
+        groups.setdefault((test.kind, name), []).append((place, test))
+    made = [
+        _panel(kind, name, [test for _, test in sorted(members, key=lambda m: m[0])], latest)
+        for (kind, name), members in groups.items()
+    ]
     return sorted(made, key=lambda panel: (panel.kind == "laboratory", panel.columns[0][0]), reverse=True)
 
 
@@ -230,17 +233,17 @@ def _flag(part: Json, number: Decimal | None, low: Decimal | None, high: Decimal
     return ""
 
 
-def _panel_names(holdings: Holdings) -> dict[str, str]:
-    """Return the report's name for each Observation id, the newest report's where there are several."""
+def _panel_names(holdings: Holdings) -> dict[str, tuple[str, int]]:
+    """Return for each Observation id its report's name and its place in it, by the newest report."""
     reports = sorted(
         holdings.of("DiagnosticReport"),
         key=lambda report: instant(first_of(report, "effectiveDateTime", "issued"), holdings.zone),
     )
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, int]] = {}
     for report in reports:
         name = words(report.get("code"))
-        for result in report.get("result") or ():
-            names[local_id(result)] = name
+        for place, result in enumerate(report.get("result") or ()):
+            names[local_id(result)] = name, place
     return names
 
 
