@@ -18,7 +18,7 @@ from hie.services.lookup.masking import mask_identifier, mask_name
 from hie.services.lookup.medications import medications
 from hie.services.lookup.problems import problems
 from hie.services.lookup.query import Query, Unclear, parse_query
-from hie.services.lookup.reports import plain_text, reports
+from hie.services.lookup.reports import plain_text, reports, without
 from hie.services.lookup.sources import Holdings, Past, Source, gather, parse
 from hie.services.lookup.timeline import Filter, page, timeline
 from hie.services.lookup.when import age_years, instant, written
@@ -323,3 +323,16 @@ def test_a_hospitals_own_number_is_never_a_difference() -> None:
     rows = {row.field: row.state for row in compare(known("梁书宁", "1"), known("梁淑宁", "2"))}
     assert rows == {"name": DIFFERS, "identifier:urn:hie:H01:mrn": OWN}
     assert compare(known("梁书宁", "1"), known("梁书宁", "1"))[0].state == SAME
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("检查所见\n右肺结节 6 mm。\n\n诊断意见\n建议复查。", "右肺结节 6 mm。"),
+        ("右肺结节 6 mm。\n建议复查。", "右肺结节 6 mm。"),
+        ("建议复查。", ""),
+        ("右肺结节 6 mm。", "右肺结节 6 mm。"),
+    ],
+)
+def test_a_conclusion_is_not_read_twice(text: str, rest: str) -> None:
+    assert without(text, "建议复查。") == rest

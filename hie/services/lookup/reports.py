@@ -14,12 +14,39 @@ from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
 from hie.services.lookup.when import first_of, instant, written
 
-LABORATORY = frozenset({"LAB", "laboratory", "CH", "HM", "MB", "IMM", "SR", "UR"})
-EXAMINATION_WORDS = ("体检", "总检", "健康检查", "physical examination", "check-up")
+# HL7 table 0074, the sections of a laboratory.
+LABORATORY = frozenset(
+    [
+        "LAB",
+        "CH",
+        "HM",
+        "MB",
+        "SR",
+        "IMM",
+        "BG",
+        "BLB",
+        "CG",
+        "CP",
+        "GE",
+        "HL",
+        "ICU",
+        "MCB",
+        "MYC",
+        "OSL",
+        "TX",
+        "URN",
+        "VR",
+        "laboratory",
+    ]
+)
+EXAMINATION_WORDS = ("体检", "总检", "健康检查", "examination", "check-up")
 READABLE = frozenset({"text/plain", "text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 DATES = ("effectiveDateTime", "effectivePeriod", "date", "issued")
 TAG_BREAK = re.compile(r"</?(?:p|br|div|tr|li|h\d|title|paragraph|item|table|section)\b[^>]*>", re.I)
 TAG = re.compile(r"<[^>]*>")
+HEADING = re.compile(
+    r"[^\s，。；,.;]{0,8}(?:所见|结论|诊断|提示|印象|意见|表现)[:：]?|(?i:findings|impression|conclusion):?"
+)
 UNSEEN = re.compile(r"<(script|style)\b.*?</\1>", re.I | re.S)
 
 
@@ -141,9 +168,9 @@ def _kind(resource: Json, name: str) -> str:
     categories = resource.get("category") or ()
     codes = {coding.get("code") for category in categories for coding in category.get("coding") or ()}
     said = [words(category) for category in categories]
-    if is_examination(name, *said) or "PE" in codes:
+    if is_examination(name, *said) or "PE" in codes or "exam" in said:
         return "examination"
-    if codes & LABORATORY or any("检验" in text for text in said):
+    if codes & LABORATORY or any(text in ("laboratory", "检验") for text in said):
         return "laboratory"
     if not categories and resource.get("result"):
         return "laboratory"
@@ -159,8 +186,9 @@ def _report_parts(resource: Json, holdings: Holdings) -> list[tuple[str, str]]:
         parts.append(("conclusion", "、".join(coded)))
     narrative = (resource.get("text") or {}).get("div", "")
     attached = _attached(resource)
-    for section in attached or ([("findings", plain_text(narrative, "html"))] if narrative else []):
-        parts.insert(0, section if section[0] else ("findings", section[1]))
+    for _, said in attached or ([("", plain_text(narrative, "html"))] if narrative else []):
+        if rest := without(said, parts[0][1] if parts else ""):
+            parts.insert(0, ("findings", rest))
     if not parts and code(resource.get("code")):
         found = {o.get("id"): o for o in holdings.of("Observation")}
         for result in resource.get("result") or ():
@@ -168,6 +196,17 @@ def _report_parts(resource: Json, holdings: Holdings) -> list[tuple[str, str]]:
             if len(text := str(observation.get("valueString", ""))) > 20:
                 parts.append((words(observation.get("code")), text))
     return parts
+
+
+def without(text: str, conclusion: str) -> str:
+    """Return a report's text without the conclusion that is shown apart, and without the headings of both."""
+    if conclusion and conclusion in text:
+        before, _, after = text.partition(conclusion)
+        head, _, last = before.rstrip().rpartition("\n")
+        before = head if HEADING.fullmatch(last.strip()) else before
+        text = f"{before.strip()}\n\n{after.strip()}".strip()
+    first, _, rest = text.partition("\n")
+    return rest.strip() if HEADING.fullmatch(first.strip()) and rest else text.strip()
 
 
 def _attached(resource: Json) -> list[tuple[str, str]]:

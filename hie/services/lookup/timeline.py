@@ -154,7 +154,7 @@ def _visit(encounter: Json, holdings: Holdings) -> Item:
         if (place.get("location") or {}).get("display")
     ]
     kind = kind_of_visit(encounter)
-    types = [words(type_) for type_ in encounter.get("type") or ()]
+    types = [str(type_.get("text", "")) for type_ in encounter.get("type") or ()]
     return Item(
         id=str(encounter.get("id", "")),
         kind=kind,
