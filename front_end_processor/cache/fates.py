@@ -29,7 +29,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict; seq is the row it belongs to (0: a new one), reason why it is set aside."""
+    """The verdict; seq is the row it belongs to (0: a new one), reason why it is set aside or remarkable."""
 
     fate: Verdict
     seq: int = 0
@@ -70,14 +70,15 @@ def decide(
         return Decision(Verdict.SET_ASIDE, earlier, refusal)
     other = next((each for each in known if each.captured and each.content_hash != content_hash), None)
     if other is not None and not may_reuse:
-        return Decision(Verdict.SET_ASIDE, earlier, reused(other))
-    return Decision(Verdict.CAPTURED, earlier)
+        return Decision(Verdict.SET_ASIDE, earlier, reused(other) + REFUSE_REUSE)
+    return Decision(Verdict.CAPTURED, earlier, reused(other) + KEEP_BOTH if other is not None else "")
+
+
+REFUSE_REUSE = "send it under a new control id, or set control_id_reuse: accept in the profile."
+KEEP_BOTH = "both are kept."
 
 
 def reused(other: Known) -> str:
-    """Return the sentence that tells a sender its control id stands over other content."""
+    """Return the sentence that tells where a control id (MSH-10) stands already."""
     when = other.received_at.isoformat(timespec="seconds")
-    return (
-        f"Control id already used for other content (message {other.seq}, received {when}); "
-        "send it under a new control id, or set control_id_reuse: accept in the profile."
-    )
+    return f"Control id already used for other content (message {other.seq}, received {when}); "

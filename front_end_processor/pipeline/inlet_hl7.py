@@ -42,7 +42,8 @@ class Hl7Inlet:
     def __init__(self, capture: Capture, profile: Profile) -> None:
         self._capture = capture
         self._profile = profile
-        self._may_reuse = str(profile.hl7v2.get("control_id_reuse") or "refuse") == "accept"
+        # Many systems count MSH-10 from one again each day: by default nothing is refused for it.
+        self._may_reuse = str(profile.hl7v2.get("control_id_reuse") or "accept") == "accept"
 
     def capture(self, raw: bytes, peer: str) -> Awaitable[bytes]:
         """Submit a message now; the awaitable gives its acknowledgement once its fate is on disk."""

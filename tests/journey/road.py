@@ -34,6 +34,7 @@ class Mllp:
     def __init__(self, address: str) -> None:
         host, port = address.split(":")
         self._socket = socket.create_connection((host, int(port)), timeout=20)
+        self._read = b""
 
     def __enter__(self) -> Mllp:
         return self
@@ -51,13 +52,13 @@ class Mllp:
 
     def answer(self) -> bytes:
         """Return the next answer without its frame; empty if the other side closes."""
-        found = b""
-        while not found.endswith(b"\x1c\r"):
+        while b"\x1c\r" not in self._read:
             piece = self._socket.recv(65536)
             if not piece:
-                return found
-            found += piece
-        return found[1:-2]
+                return b""
+            self._read += piece
+        frame, _, self._read = self._read.partition(b"\x1c\r")
+        return frame.removeprefix(b"\x0b")
 
     def send(self, message: bytes) -> bytes:
         """Send one message in a frame and return the answer."""
