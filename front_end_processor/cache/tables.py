@@ -83,7 +83,7 @@ message = Table(
     Column("partition", SmallInteger),
     Column("patient_key", String(64), comment="opaque id of the source patient, never a number"),
     Column("size", Integer, nullable=False),
-    Column("raw", LargeBinary, nullable=False, comment="the bytes received, deflated"),
+    Column("raw", LargeBinary, nullable=False, comment="the bytes received, see kept()"),
     Column("fate", String(16), nullable=False),
     Column("reason", String(1000), nullable=False, server_default=""),
     Column("warnings", Text, nullable=False, server_default="[]"),

@@ -15,6 +15,7 @@ from esb.errors import NotFound
 from esb.outbox import Backlog, backlog
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Settled
+from front_end_processor.cache.raw import as_received
 from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, look, message, outbox
 
 PAGE = 50
@@ -121,7 +122,7 @@ class Console:
         self.note("look", seq, who=who, peer=peer, now=now)
         with self._cache.reading() as connection:
             row = connection.execute(
-                select(message.c.raw, message.c.charset, *_RANGE).where(message.c.seq == seq)
+                select(message.c.raw, message.c.size, message.c.charset, *_RANGE).where(message.c.seq == seq)
             ).first()
             if row is None:
                 raise NotFound("There is no such message here.")
@@ -129,7 +130,7 @@ class Console:
             if row.entries_from is not None:
                 query = select(outbox.c.payload).where(_owned(row)).order_by(outbox.c.seq).limit(PAGE)
                 bundles = [inflate(payload) for payload in connection.scalars(query)]
-        return inflate(row.raw), row.charset, bundles
+        return as_received(row.raw, row.size), row.charset, bundles
 
     def note(self, action: str, seq: int | None, *, who: str, peer: str, now: datetime) -> None:
         """Write who did what in the console."""

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import structlog
 
-from esb.envelope import deflate, partition_of
+from esb.envelope import partition_of
 from esb.errors import HieError, Rejected
 from esb.fhir.validation import check_resource
 from esb.topology import record_route
 from front_end_processor.cache.fates import Settled
+from front_end_processor.cache.raw import kept
 from front_end_processor.normalise.fhir_ids import id_of
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.model import Normalised
@@ -149,7 +150,8 @@ class Capture:
         """
         now = self._clock()
         row = self._row(received, None, hashlib.sha256(received.raw).digest(), now, ())
-        return self._writer.submit(Submission(row={**row, "size": size}, refusal=reason_of(fault)))
+        row = {**row, "size": size, "raw": received.raw if size == len(received.raw) else b""}
+        return self._writer.submit(Submission(row=row, refusal=reason_of(fault)))
 
     def _entry(
         self, normalised: Normalised, blobs: list[BlobContent], checked: bool, now: datetime
@@ -166,7 +168,7 @@ class Capture:
         route = record_route(self._ids.facility, partition)
         # A clock far ahead would keep every later correction out of the record.
         source_at = normalised.source_at if normalised.source_at < now + MAX_AHEAD else now
-        return OutboxEntry(route, normalised.kind, source_at, deflate(body), needs)
+        return OutboxEntry(route, normalised.kind, source_at, body, needs)
 
     def _patient_id(self, normalised: Normalised) -> str:
         return id_of("Patient", normalised.patient_key, self._ids) if normalised.patient_key else ""
@@ -206,7 +208,7 @@ class Capture:
             "partition": int(entries[0].route.rpartition(".")[2]) if one else None,
             "patient_key": self._patient_id(one) or None if one else None,
             "size": len(received.raw),
-            "raw": deflate(received.raw),
+            "raw": kept(received.raw),
             "warnings": orjson.dumps(list(dict.fromkeys(warnings))[:MAX_WARNINGS]).decode(),
             "resources": sum(normalised.bundle.count(b'"request":{') for normalised in made.entries)
             if made

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from esb.envelope import inflate
 from esb.errors import Conflict, HieError, NotFound
 from front_end_processor.adapters.fhir_rest.inlet import Kept
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Settled, Verdict
+from front_end_processor.cache.raw import as_received
 from front_end_processor.cache.tables import SET_ASIDE, alias, message
 from front_end_processor.normalise.fhir import normalise_fhir, read_control_id
 from front_end_processor.normalise.fhir_ids import Resolve
@@ -110,11 +110,11 @@ def replay(capture: Capture, cache: Cache, seq: int) -> Settled:
         raise NotFound("There is no such message here.")
     if row.fate != SET_ASIDE:
         raise Conflict("This message was captured already; only a set-aside one can be replayed.")
-    raw = inflate(row.raw)
+    raw = as_received(row.raw, row.size)
     if not raw and row.size:
         raise Conflict("The content of this message was not taken in; the sender must send it again.")
     named = not row.control_id.startswith("sha256:")
-    received = Received(
+    again = Received(
         inlet=row.inlet,
         raw=raw,
         peer=row.peer,
@@ -124,4 +124,4 @@ def replay(capture: Capture, cache: Cache, seq: int) -> Settled:
         kind=row.kind,
         charset=row.charset,
     )
-    return wait(capture.take(received, replaces=seq))
+    return wait(capture.take(again, replaces=seq))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from esb.envelope import deflate
 from esb.errors import HieError, NotNow
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Known, Settled, Verdict, decide
@@ -32,12 +34,12 @@ class NotStored(NotNow):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One entry towards the hub: its routing key, deflated body and what the hub needs before it."""
+    """One entry towards the hub: its routing key, its body and what the hub needs before it."""
 
     route: str
     kind: str
     source_at: datetime
-    payload: bytes
+    body: bytes
     needs: tuple[str, ...] = ()
 
 
@@ -77,7 +79,7 @@ class Submission:
     @property
     def size(self) -> int:
         """How many bytes it writes, about."""
-        return len(self.row["raw"]) + sum(len(entry.payload) for entry in self.entries)
+        return len(self.row["raw"]) + sum(len(entry.body) for entry in self.entries)
 
 
 class Writer:
@@ -162,10 +164,12 @@ class Writer:
             self._stored()
 
     def _commit(self, batch: list[Submission]) -> list[Settled]:
+        # Here and not where they were made: deflating runs beside the threads that normalise.
+        payloads = {id(entry): deflate(entry.body) for submission in batch for entry in submission.entries}
         with self._cache.writing() as connection:
             if self._next is None:
                 self._next = _highest(connection) + 1
-            work = _Work(connection, self._epoch, self._exchange, self._next)
+            work = _Work(connection, self._epoch, self._exchange, self._next, payloads)
             settled = work.settle(batch)
             work.write()
         self._next = work.next_seq
@@ -183,8 +187,16 @@ def _highest(connection: Connection) -> int:
 class _Work:
     """The rows of one transaction."""
 
-    def __init__(self, connection: Connection, epoch: int, exchange: str, next_seq: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        epoch: int,
+        exchange: str,
+        next_seq: int,
+        payloads: dict[int, bytes],
+    ) -> None:
         self._connection = connection
+        self._payloads = payloads
         self._epoch = epoch
         self._exchange = exchange
         self.next_seq = next_seq
@@ -236,7 +248,7 @@ class _Work:
             return Settled(Verdict.REPEATED, verdict.seq)
         if verdict.fate is Verdict.SET_ASIDE:
             return self._set_aside(submission, verdict.seq, verdict.reason, known, now)
-        return self._capture(submission, verdict.seq, known, now)
+        return self._capture(submission, verdict.seq, known, now, verdict.reason)
 
     def _set_aside(
         self, submission: Submission, seq: int, reason: str, known: list[Known], now: datetime
@@ -251,7 +263,11 @@ class _Work:
             known.append(Known(seq, content_hash, False, reason, now))
         return Settled(Verdict.SET_ASIDE, seq, reason)
 
-    def _capture(self, submission: Submission, seq: int, known: list[Known], now: datetime) -> Settled:
+    def _capture(
+        self, submission: Submission, seq: int, known: list[Known], now: datetime, remark: str
+    ) -> Settled:
+        if remark:
+            submission.row["warnings"] = _with(str(submission.row["warnings"]), remark)
         content_hash = bytes(submission.row["content_hash"])
         count = max(1, len(submission.entries))
         first = self._number(count)
@@ -283,7 +299,7 @@ class _Work:
                     "route": entry.route,
                     "kind": entry.kind[:64],
                     "source_at": entry.source_at,
-                    "payload": entry.payload,
+                    "payload": self._payloads[id(entry)],
                     "created_at": now,
                     "eligible": 0 if entry.needs else 1,
                 }
@@ -327,6 +343,10 @@ class _Work:
 
 # What a later capture of the same content leaves as it was at the first arrival.
 _FIXED = ("received_at", "inlet", "peer", "sender", "control_id", "content_hash", "raw", "size")
+
+
+def _with(warnings: str, remark: str) -> str:
+    return orjson.dumps([*orjson.loads(warnings), remark]).decode()
 
 
 def _same_keys(rows: list[dict[str, object]]) -> list[dict[str, object]]:
