@@ -21,6 +21,7 @@ from hie.services.lookup.query import Query, Unclear, parse_query
 from hie.services.lookup.reports import plain_text, reports, without
 from hie.services.lookup.sources import Holdings, Past, Source, gather, parse
 from hie.services.lookup.timeline import Filter, page, timeline
+from hie.services.lookup.units import unit_key
 from hie.services.lookup.when import age_years, instant, written
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -336,3 +337,27 @@ def test_a_hospitals_own_number_is_never_a_difference() -> None:
 )
 def test_a_conclusion_is_not_read_twice(text: str, rest: str) -> None:
     assert without(text, "建议复查。") == rest
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("×10⁹/L", "10*9/L"),
+        ("10^9/L", "10*9/L"),
+        ("x10^12/L", "10*12/L"),
+        ("μmol/L", "umol/L"),
+        ("g/L", "g/l"),
+    ],
+)
+def test_a_unit_is_the_same_however_it_is_written(one: str, other: str) -> None:
+    assert unit_key({"unit": one}) == unit_key({"unit": other})
+
+
+def test_units_of_different_size_stay_apart() -> None:
+    assert len({unit_key({"unit": unit}) for unit in ("10*9/L", "10*12/L", "g/L", "mg/L", "mmol/L")}) == 5
+
+
+def test_a_hospital_without_loinc_meets_the_others_by_name_and_unit() -> None:
+    own = {"text": "葡萄糖", "coding": [{"system": "urn:hie:H02:item", "code": "GLU"}]}
+    found = laboratory_tests(hold(glucose(5.6, "2026-01-01"), glucose(7.1, "2026-02-01", "b", code=own)))
+    assert [[point.text for point in test.points] for test in found.values()] == [["7.1", "5.6"]]

@@ -11,6 +11,7 @@ from typing import Any
 from hie.services.lookup.codes import code, key, local_id, words
 from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
+from hie.services.lookup.units import unit_key
 from hie.services.lookup.when import LONG_AGO, first_of, instant, written
 
 # FHIR v3-ObservationInterpretation: our flag. It is shown as an arrow and a word, not by colour alone.
@@ -102,6 +103,7 @@ def tests(holdings: Holdings) -> dict[str, Test]:
             gone = {**past.resource, "status": "entered-in-error"}
             for part in _parts(gone):
                 _add(found, gone, part, holdings)
+    _join_by_name(found)
     for test in found.values():
         test.points.sort(key=lambda point: point.at, reverse=True)
     return found
@@ -166,7 +168,7 @@ def _add(found: dict[str, Test], resource: Json, part: Json, holdings: Holdings)
     if not text and not old:
         return
     at_text = first_of(resource, "effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued")
-    name = f"{same}|{unit.lower()}" if unit else _key_without_unit(found, same)
+    name = f"{same}|{unit_key(quantity)}" if unit else _key_without_unit(found, same)
     test = found.setdefault(
         name, Test(name, words(part.get("code")), unit, code(part.get("code"), "loinc"), kind_of(resource))
     )
@@ -190,6 +192,22 @@ def _add(found: dict[str, Test], resource: Json, part: Json, holdings: Holdings)
             note=" ".join(str(note.get("text", "")) for note in resource.get("note") or ()),
         )
     )
+
+
+def _join_by_name(found: dict[str, Test]) -> None:
+    """Bring a hospital's uncoded test to the coded one of the same name and unit, where there is only one."""
+    coded: dict[tuple[str, str], list[Test]] = {}
+    for test in found.values():
+        if not test.key.startswith("text|"):
+            coded.setdefault(_name_and_unit(test), []).append(test)
+    for test in [test for test in found.values() if test.key.startswith("text|")]:
+        twins = coded.get(_name_and_unit(test), [])
+        if len(twins) == 1:
+            twins[0].points += found.pop(test.key).points
+
+
+def _name_and_unit(test: Test) -> tuple[str, str]:
+    return "".join(test.name.split()).lower(), test.key.rpartition("|")[2] if test.unit else ""
 
 
 def _key_without_unit(found: dict[str, Test], same: str) -> str:
