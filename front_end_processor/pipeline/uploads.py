@@ -70,7 +70,7 @@ class HubClient:
             self._until = 0.0  # the token may be the reason
             raise HubAway(f"HTTP {fault.code}") from None
         except (OSError, ValueError) as fault:
-            raise HubAway(type(fault).__name__) from None
+            raise HubAway(type(getattr(fault, "reason", fault)).__name__) from None
 
 
 class Uploads:
