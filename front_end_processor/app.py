@@ -16,6 +16,7 @@ from flask import Flask, request
 from flask import Response as FlaskResponse
 
 from esb.blobs import seal_blob
+from esb.collector import rest_collector
 from esb.topology import RECORDS
 from front_end_processor import keys
 from front_end_processor.adapters.drop_folder.folder import DropFolder
@@ -264,6 +265,7 @@ async def run(processor: Processor) -> int:
         Limits(max_message=config.max_message),
     )
     await listener.start()
+    rest_collector()
     log.info(
         "fep.started",
         facility=config.facility,

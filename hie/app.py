@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from esb.collector import rest_collector
 from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
 from hie import api, portal
@@ -26,7 +27,7 @@ from hie.ingest.opening import read_own_keys
 from hie.security import audit
 from hie.security.access import Access, access, access_of
 from hie.security.actor import NOBODY, Actor
-from hie.security.hub import Hub, open_hub, rest_collector
+from hie.security.hub import Hub, open_hub
 from hie.security.oauth import bearer_token, named_client, smart_configuration, token_answer
 from hie.security.policy import decide
 

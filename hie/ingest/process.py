@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from esb.collector import rest_collector
 from esb.consumer import Consumer
 from esb.outbox import prune
 from esb.publisher import Publisher
@@ -25,7 +26,6 @@ from hie.ingest.opening import Directory, read_own_keys
 from hie.ingest.worker import Worker
 from hie.schema.exchange import outbox
 from hie.security.chain import seal_audit
-from hie.security.hub import rest_collector
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
