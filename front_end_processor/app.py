@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -47,7 +46,6 @@ from front_end_processor.pipeline.writer import Writer
 HTTP_THREADS = 10
 WATCH_S = 1.0
 STOP_S = 2.0
-SWITCH_S = 0.0005
 
 log = structlog.get_logger()
 
@@ -248,9 +246,6 @@ def create_web(inlet: Inlet, console: Console, password: str) -> Flask:
 
 async def run(processor: Processor) -> int:
     """Run until SIGTERM or SIGINT, or until a part breaks; return the exit status."""
-    # The listener, the writer and the relay share one interpreter; at the default of 5 ms a message waits
-    # longer for its turn than for the disk.
-    sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
