@@ -1,4 +1,4 @@
-"""`bench kill`: 20,000 messages while every process in turn dies by kill -9; then both sides are counted.
+"""`bench kill`: three times 20,000 messages while every process in turn dies by kill -9; then it counts.
 
 Senders do as hospitals do: they wait for the answer and, where none came, connect again and send the same
 message again. What was acknowledged must be at the hub exactly once.
@@ -26,6 +26,9 @@ from deploy.benchmarks.watch import sequence_numbers
 from deploy.sample.messages import bench_mix
 
 MESSAGES = 20_000
+ROUNDS = 3
+FIRST_SEED = 500
+RESULTS_EACH = 20
 CONNECTIONS = 2
 BETWEEN_KILLS_S = 4.0
 RETRY_S = 0.2
@@ -34,34 +37,49 @@ RETRY_S = 0.2
 def run(_data: Path | None) -> Report:
     """Send, kill, restart, count."""
     report = Report("kill")
+    sent, kills, killed, spent, reports = Sent(), 0, set[str](), 0.0, 0
     with stand.region() as place:
         fsync = fsync_ms(Path(place["dir"]))
-        mix = {
-            h["code"]: list(bench_mix(MESSAGES // len(place["hospitals"]), 500, h["code"]))
-            for h in place["hospitals"]
-        }
-        killer = _Killer(place)
-        begin = time.monotonic()
-        killer.start()
-        sent = asyncio.run(_send_all(place, mix))
-        killer.finish()
-        stand.say(f"{len(sent.answered)} acknowledged, {killer.kills} kills; waiting for the hub")
-        stand.wait_for("every receipt", lambda: _unsettled(place) == 0, 900, 1)
-        spent = time.monotonic() - begin
+        for number in range(ROUNDS):
+            mix = _mix(place, number)
+            reports += sum(b"|ORU^R01" in message for messages in mix.values() for message in messages)
+            killer = _Killer(place)
+            begin = time.monotonic()
+            killer.start()
+            asyncio.run(_send_all(place, mix, sent))
+            killer.finish()
+            stand.say(f"round {number + 1}: {len(sent.answered)} acknowledged, {killer.kills} kills so far")
+            stand.wait_for("every receipt", lambda: _unsettled(place) == 0, 900, 1)
+            spent += time.monotonic() - begin
+            kills += killer.kills
+            killed |= killer.killed
         lost, doubled, missing = _compare(place, sent)
-    total = sum(len(messages) for messages in mix.values())
+        results_lost = reports * RESULTS_EACH - _results(place)
     report.figures += [
         Figure("messages_lost", lost, "messages", "lower", 0),
         Figure("messages_doubled", doubled, "messages", "lower", 0),
-        Figure("messages_not_acknowledged", total - len(sent.answered), "messages", "lower", 0),
+        Figure("results_lost_or_doubled", abs(results_lost), "resources", "lower", 0),
+        Figure("messages_not_acknowledged", len(sent.at) - len(sent.answered), "messages", "lower", 0),
         Figure("receipts_missing", missing, "messages", "lower", 0),
         Figure("messages_acknowledged", len(sent.answered), "messages", "higher"),
-        Figure("kills", killer.kills, "kills", "higher"),
-        Figure("processes_killed", len(killer.killed), "processes", "higher"),
+        Figure("kills", kills, "kills", "higher"),
+        Figure("processes_killed", len(killed), "processes", "higher"),
         Figure("seconds", spent, "s", "lower"),
         Figure("fsync", fsync, "ms", "lower"),
     ]
     return report
+
+
+def _mix(place: dict[str, Any], number: int) -> dict[str, list[bytes]]:
+    each = MESSAGES // len(place["hospitals"])
+    return {h["code"]: list(bench_mix(each, FIRST_SEED + number, h["code"])) for h in place["hospitals"]}
+
+
+def _results(place: dict[str, Any]) -> int:
+    """Return how many results the hub holds."""
+    with psycopg.connect(plain(place["hub"]["database_url"])) as connection:
+        row = connection.execute("SELECT count(*) FROM resource WHERE type = 'Observation'").fetchone()
+    return int(row[0]) if row else 0
 
 
 class _Killer:
@@ -101,11 +119,9 @@ class _Killer:
             yield from self._names
 
 
-async def _send_all(place: dict[str, Any], mix: dict[str, list[bytes]]) -> Sent:
-    sent = Sent()
+async def _send_all(place: dict[str, Any], mix: dict[str, list[bytes]], sent: Sent) -> None:
     lanes = [(h, share) for h in place["hospitals"] for share in shares(mix[h["code"]], CONNECTIONS)]
     await asyncio.gather(*(_stubborn_sender(h, share, sent) for h, share in lanes))
-    return sent
 
 
 async def _stubborn_sender(hospital: dict[str, Any], messages: list[bytes], sent: Sent) -> None:

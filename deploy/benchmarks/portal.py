@@ -14,13 +14,13 @@ from deploy.benchmarks.floors import plain
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
-def open_record(browser: requests.Session, place: dict[str, Any], patient: str) -> str:
-    """Sign in as the first doctor, confirm the person and return the address of the record page.
+def open_record(browser: requests.Session, place: dict[str, Any], patient: str, facility: str = "H01") -> str:
+    """Sign in as a doctor of a hospital, confirm the person and return the address of the record page.
 
     Raises: RuntimeError if the portal does not open the record.
     """
     portal = place["hub"]["portal"].rstrip("/")
-    doctor = next(user for user in place["users"] if user["role"] == "doctor")
+    doctor = next(u for u in place["users"] if u["role"] == "doctor" and u["facility"] == facility)
     _post(
         browser,
         f"{portal}/sign-in",

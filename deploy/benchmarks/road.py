@@ -18,6 +18,7 @@ from deploy.benchmarks import stand
 from deploy.benchmarks.figures import Figure, Report, median_figure, percentile
 from deploy.benchmarks.floors import copy_rows_s, fsync_ms
 from deploy.benchmarks.load import Sent, closed_loop, open_loop
+from deploy.benchmarks.reading import reading_ms
 from deploy.benchmarks.watch import Watch, sequence_numbers
 from deploy.sample.bundles import ips_like
 from deploy.sample.messages import bench_mix
@@ -26,11 +27,13 @@ MUST_MESSAGES_S = 300
 MUST_P99_MS = 2000
 MUST_BUNDLES_S = 30
 MUST_BUNDLE_P95_MS = 500
+MUST_READ_MS = 2000
 ROUNDS = 3
 MESSAGES_EACH = 1200
 CONNECTIONS = 4
 LATENCY_SECONDS = 20
 BUNDLES = 600
+READINGS = 9
 
 
 def run(_data: Path | None) -> Report:
@@ -48,6 +51,7 @@ def run(_data: Path | None) -> Report:
         latencies = [_latencies(place, number) for number in range(ROUNDS)]
         bundle_rates = [_bundles(place, number) for number in range(ROUNDS)]
         bundle_latencies = [_bundle_latencies(place, number) for number in range(ROUNDS)]
+        readings = reading_ms(place, READINGS)
     report.figures += [
         median_figure("mllp_to_searchable", rates, "msg/s", "higher", must=MUST_MESSAGES_S),
         median_figure("mllp_to_searchable_resources", resource_rates, "resources/s", "higher", floor=copied),
@@ -63,6 +67,7 @@ def run(_data: Path | None) -> Report:
             "lower",
             must=MUST_BUNDLE_P95_MS,
         ),
+        median_figure("sent_to_doctors_page", readings, "ms", "lower", must=MUST_READ_MS),
         Figure("fsync", fsync, "ms", "lower"),
     ]
     return report
