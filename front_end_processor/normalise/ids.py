@@ -14,12 +14,15 @@ HL7 v2 and its charges that came by file meet:
 
 from __future__ import annotations
 
-import base64
 import hashlib
 
 from esb.fhir.identifiers import facility_system
 
 _BLOCK = 64  # bytes of a SHA-256 block
+# An id is 130 bits in base32hex (RFC 4648), written two characters at a time.
+_BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = tuple(first + second for first in _BASE32HEX for second in _BASE32HEX)
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 class Ids:
@@ -45,7 +48,8 @@ class Ids:
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(f"{type_}|{local_id}".encode())
         outer.update(inner.digest())
-        return base64.b32hexencode(outer.digest()[:17]).decode().lower()[:26]
+        bits = int.from_bytes(outer.digest()[:17]) >> 6
+        return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
     def system(self, kind: str) -> str:
         """Return the identifier system of one of the facility's own number ranges, e.g. `mrn`, `visit`."""

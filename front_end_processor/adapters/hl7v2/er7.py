@@ -18,6 +18,7 @@ NULL = '""'
 _LINE_END = re.compile("\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}\Z")
 _MARGIN = "\ufeff\x0b\x1c \t\r\n"
+_DECLARED = 12  # characters from the beginning of a header that hold all delimiters
 
 
 class Separators(NamedTuple):
@@ -34,7 +35,6 @@ class Separators(NamedTuple):
 DEFAULT = Separators()
 
 
-@lru_cache(maxsize=64)
 def _unescaper(seps: Separators, charset: str) -> Callable[[str], str]:
     """Return the function that replaces the escape sequences of one set of delimiters."""
     mark = re.escape(seps.escape)
@@ -74,15 +74,44 @@ def _unescaper(seps: Separators, charset: str) -> Callable[[str], str]:
     return lambda text: pattern.sub(one, text)
 
 
+class Notation:
+    """How a message writes: its delimiters and escape sequences. Every message of one make shares it.
+
+    Segments hold it instead of their message: without that circle a message is freed as soon as it is done
+    with, not by the garbage collector, which would stop the processor for a third of a second.
+    """
+
+    __slots__ = ("_unescape", "component", "escape", "field", "repeat", "seps", "sub")
+
+    def __init__(self, seps: Separators, charset: str) -> None:
+        self.seps = seps
+        self.field, self.component, self.repeat, self.escape, self.sub, _ = seps
+        self._unescape = _unescaper(seps, charset)
+
+    def plain(self, text: str) -> str:
+        """Return text without escape sequences and outer spaces; `""` becomes empty."""
+        if self.escape in text:
+            text = self._unescape(text)
+        elif text == NULL:
+            return ""
+        return text.strip()
+
+
+@lru_cache(maxsize=256)
+def notation(begin: str, charset: str) -> Notation:
+    """Return the notation that the first characters of a header declare. Raises: Unreadable."""
+    return Notation(separators(begin), charset)
+
+
 class Repeat:
     """One repetition of a field: components from 1, subcomponents from 1, as unescaped text."""
 
-    __slots__ = ("_message", "raw", "raw_parts")
+    __slots__ = ("_notation", "raw", "raw_parts")
 
-    def __init__(self, message: Message, raw: str) -> None:
-        self._message = message
+    def __init__(self, notation: Notation, raw: str) -> None:
+        self._notation = notation
         self.raw = raw
-        self.raw_parts = raw.split(message.seps.component)
+        self.raw_parts = raw.split(notation.component)
 
     def __getitem__(self, component: int) -> str:
         """Return the first subcomponent of a component; empty if absent or null."""
@@ -90,34 +119,30 @@ class Repeat:
             text = self.raw_parts[component - 1]
         except IndexError:
             return ""
-        if not text:
-            return ""
-        seps = self._message.seps
-        if seps.sub in text:
-            text = text.partition(seps.sub)[0]
-        if seps.escape in text or text == NULL:
-            return self._message.plain(text)
-        return text.strip()
+        if text.isalnum():  # no delimiter is a letter or a digit
+            return text
+        if self._notation.sub in text:
+            text = text.partition(self._notation.sub)[0]
+        return self._notation.plain(text)
 
     def sub(self, component: int, number: int) -> str:
         """Return a subcomponent of a component."""
         try:
-            return self._message.plain(
-                self.raw_parts[component - 1].split(self._message.seps.sub)[number - 1]
-            )
+            part = self.raw_parts[component - 1].split(self._notation.sub)[number - 1]
+            return self._notation.plain(part)
         except IndexError:
             return ""
 
     def whole(self, component: int) -> str:
         """Return a component with its subcomponents as one text (a sender that forgot to escape `&`)."""
         try:
-            return self._message.plain(self.raw_parts[component - 1])
+            return self._notation.plain(self.raw_parts[component - 1])
         except IndexError:
             return ""
 
     def text(self) -> str:
         """Return the repetition as one text, unescaped, delimiters of unescaped senders kept."""
-        return self._message.plain(self.raw)
+        return self._notation.plain(self.raw)
 
     def __len__(self) -> int:
         return len(self.raw_parts)
@@ -126,16 +151,16 @@ class Repeat:
 class Segment:
     """One segment: its line as sent, and its fields numbered as the standard numbers them."""
 
-    __slots__ = ("_message", "fields", "line", "name")
+    __slots__ = ("_notation", "fields", "line", "name")
 
-    def __init__(self, message: Message, line: str) -> None:
-        self._message = message
+    def __init__(self, notation: Notation, line: str) -> None:
+        self._notation = notation
         self.line = line
         self.name = line[:3]
         # raw fields, so that `fields[n]` is field n (MSH-1 is the delimiter itself)
-        self.fields: list[str] = line.split(message.seps.field)
+        self.fields: list[str] = line.split(notation.field)
         if self.name == "MSH":
-            self.fields.insert(1, message.seps.field)
+            self.fields.insert(1, notation.field)
 
     def raw(self, field: int) -> str:
         """Return a field as sent; empty if absent."""
@@ -152,10 +177,10 @@ class Segment:
         raw = fields[field] if field < len(fields) else ""
         if not raw or raw == NULL:
             return []
-        message = self._message
-        if message.seps.repeat in raw:
-            return [Repeat(message, part) for part in raw.split(message.seps.repeat) if part]
-        return [Repeat(message, raw)]
+        notation = self._notation
+        if notation.repeat in raw:
+            return [Repeat(notation, part) for part in raw.split(notation.repeat) if part]
+        return [Repeat(notation, raw)]
 
     def first(self, field: int) -> Repeat | None:
         """Return the first repetition of a field, None if there is nothing."""
@@ -163,79 +188,66 @@ class Segment:
         raw = fields[field] if field < len(fields) else ""
         if not raw or raw == NULL:
             return None
-        message = self._message
-        if message.seps.repeat in raw:
-            raw = raw.partition(message.seps.repeat)[0]
-        return Repeat(message, raw)
+        notation = self._notation
+        return Repeat(notation, raw.partition(notation.repeat)[0] if notation.repeat in raw else raw)
 
     def get(self, field: int, component: int = 1) -> str:
         """Return one component of the first repetition as text; empty if absent or null."""
         fields = self.fields
         raw = fields[field] if field < len(fields) else ""
-        if not raw:
-            return ""
-        message = self._message
-        seps = message.seps
-        if seps.repeat in raw:
-            raw = raw.partition(seps.repeat)[0]
-        if seps.component in raw:
-            parts = raw.split(seps.component)
+        if not raw or raw.isalnum():  # no delimiter is a letter or a digit
+            return raw if component == 1 else ""
+        notation = self._notation
+        if notation.repeat in raw:
+            raw = raw.partition(notation.repeat)[0]
+        if notation.component in raw:
+            parts = raw.split(notation.component)
             raw = parts[component - 1] if component <= len(parts) else ""
         elif component != 1:
             return ""
-        if seps.sub in raw:
-            raw = raw.partition(seps.sub)[0]
-        if seps.escape in raw or raw == NULL:
-            return message.plain(raw)
-        return raw.strip()
+        if notation.sub in raw:
+            raw = raw.partition(notation.sub)[0]
+        return notation.plain(raw)
 
     def text(self, field: int) -> str:
         """Return a whole field as text, repetitions on lines of their own (for ST, TX and FT fields)."""
         raw = self.raw(field)
         if not raw or raw == NULL:
             return ""
-        return self._message.plain(raw.replace(self._message.seps.repeat, "\n"))
+        return self._notation.plain(raw.replace(self._notation.repeat, "\n"))
 
     def is_truncated(self, field: int) -> bool:
         """Did the sender cut the field and say so (v2.7 truncation character)?"""
-        mark = self._message.seps.truncation
+        mark = self._notation.seps.truncation
         return bool(mark) and self.raw(field).endswith(mark)
 
 
 class Message:
     """A message: delimiters and segments in the order sent. Raises: Unreadable if there is no MSH."""
 
-    __slots__ = ("_unescape", "charset", "segments", "seps", "text")
+    __slots__ = ("charset", "segments", "seps", "text")
 
     def __init__(self, text: str, charset: str = "utf-8") -> None:
         self.text = text
         self.charset = charset
         body = text.strip(_MARGIN)
-        self.seps = separators(body)
-        self._unescape = _unescaper(self.seps, charset)
-        self.segments = [Segment(self, line) for line in self._lines(body)]
+        shared = notation(body[:_DECLARED], charset)
+        self.seps = shared.seps
+        self.segments = [Segment(shared, line) for line in self._lines(body)]
 
     def _lines(self, body: str) -> list[str]:
         """Cut into segments; a line that is none belongs to the text before it (an unescaped line end)."""
         field = self.seps.field
         lines: list[str] = []
-        for raw in _LINE_END.split(body):
+        for raw in body.split("\r") if "\n" not in body else _LINE_END.split(body):
             line = raw if raw[3:4] == field else raw.strip(_MARGIN)
             if not line:
                 continue
-            if _NAME.match(line[:3]) and (len(line) == 3 or line[3] == field):
+            if _is_name(line[:3]) and (len(line) == 3 or line[3] == field):
                 lines.append(line)
             else:
                 lines[-1] += "\n" + line
         return lines
-
-    def plain(self, text: str) -> str:
-        """Return text without escape sequences and outer spaces; `""` becomes empty."""
-        if self.seps.escape in text:
-            text = self._unescape(text)
-        elif text == NULL:
-            return ""
-        return text.strip()
 
     @property
     def msh(self) -> Segment:
@@ -258,13 +270,20 @@ class Message:
         return "".join(segment.line + "\r" for segment in self.segments)
 
 
+@lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    """Can it be the name of a segment?"""
+    return _NAME.match(text) is not None
+
+
 def separators(text: str) -> Separators:
     """Return the delimiters that a header declares. Raises: Unreadable if it declares none."""
     if text[:3] != "MSH" or len(text) < 8:
         raise Unreadable("The message does not begin with an MSH segment.", condition=SEGMENT_SEQUENCE)
     field = text[3]
-    marks = re.split("[\r\n]", text[4:12], maxsplit=1)[0].split(field, 1)[0]
-    if field.isalnum() or field.isspace() or not 1 <= len(marks) <= 5 or len({field, *marks}) <= len(marks):
+    marks = re.split("[\r\n]", text[4:_DECLARED], maxsplit=1)[0].split(field, 1)[0]
+    is_double = len({field, *marks}) <= len(marks)
+    if any(map(str.isalnum, field + marks)) or field.isspace() or not 1 <= len(marks) <= 5 or is_double:
         raise Unreadable(
             "MSH-1 and MSH-2 do not declare the delimiters; send |^~\\&.",
             condition=SEGMENT_SEQUENCE,
