@@ -1,5 +1,6 @@
 """The blueprint: what every page shares - who is signed in, language, CSRF, headers, the error page."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,8 +27,11 @@ LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 LANGUAGE_COOKIE = "hie_lang"
 YEAR_S = 365 * 24 * 3600
 HUES = 8
+MOST_DIGITS = 18
 # Roles that look after patients; the others run the exchange.
 CARING = ("doctor", "referral")
+# One slash, then no other; browsers read `\` as `/` and drop tabs and line ends before they look.
+OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -277,9 +281,7 @@ def yuan(amount_fen: int) -> str:
 
 def safe_next(target: str) -> str:
     """Return a path of our own to go on to, home for anything else."""
-    return (
-        target if target.startswith("/") and not target.startswith(("//", "/\\")) else url_for("portal.home")
-    )
+    return target if OWN_PATH.fullmatch(target) else url_for("portal.home")
 
 
 def as_date(text: str) -> date | None:
@@ -291,3 +293,8 @@ def as_date(text: str) -> date | None:
         return date(year, month, dayno)
     except ValueError:
         return None
+
+
+def as_whole(text: str) -> int | None:
+    """Return the whole number typed, None if it is none or longer than any number of ours."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from hie.errors import Conflict, NotFound, NotPermitted
 from hie.mpi import links, people
-from hie.portal.pages import blueprint, hub, now, page, zone
+from hie.portal.pages import as_whole, blueprint, hub, now, page, zone
 from hie.repository.search import Search
 from hie.schema.mpi import Identity, NotSame
 from hie.security import audit
@@ -165,10 +165,10 @@ def not_same(session: Session, one: str, other: str, reason: str, by: Actor) -> 
 
 def undo(session: Session, one: str, other: str, reason: str, by: Actor) -> None:
     """Take back a step of one of the two records."""
-    seq = request.form.get("seq", "")
-    if not seq.isdigit() or int(seq) not in {s.seq for s in people.steps_of(session, [one, other])}:
+    seq = as_whole(request.form.get("seq", ""))
+    if seq is None or seq not in {s.seq for s in people.steps_of(session, [one, other])}:
         raise NotFound
-    links.undo(session, int(seq), now=now(), by=by)
+    links.undo(session, seq, now=now(), by=by)
 
 
 Step = Callable[[Session, str, str, str, Actor], None]

@@ -6,7 +6,7 @@ from flask import Response, g, request
 from sqlalchemy import select
 
 from hie.errors import NotPermitted
-from hie.portal.pages import as_date, blueprint, hub, now, page, zone
+from hie.portal.pages import as_date, as_whole, blueprint, hub, now, page, zone
 from hie.schema.security import AuditEventRow as Row
 from hie.security import audit
 from hie.security.access import access
@@ -30,14 +30,14 @@ def trail() -> Response:
             query = query.where(column == asked[name])
     if asked["patient"]:
         query = query.where(Row.compartment == asked["patient"])
-    if asked["outcome"].isdigit():
-        query = query.where(Row.outcome == int(asked["outcome"]))
+    if (outcome := as_whole(asked["outcome"])) in audit.OUTCOMES:
+        query = query.where(Row.outcome == outcome)
     if (since := as_date(asked["since"])) is not None:
         query = query.where(Row.at >= datetime.combine(since, time.min, zone()))
     if (until := as_date(asked["until"])) is not None:
         query = query.where(Row.at < datetime.combine(until + timedelta(days=1), time.min, zone()))
-    if asked["before"].isdigit():
-        query = query.where(Row.id < int(asked["before"]))
+    if (before := as_whole(asked["before"])) is not None:
+        query = query.where(Row.id < before)
     with hub().begin() as session:
         rows = session.scalars(query).all()
         session.expunge_all()

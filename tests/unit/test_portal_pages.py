@@ -65,8 +65,16 @@ def test_money_is_shown_in_yuan_with_two_digits() -> None:
 
 
 def test_after_signing_in_nobody_is_led_away() -> None:
-    assert safe_next("/people/x") == "/people/x"
-    for bad in ("//evil.example", "https://evil.example", "/\\evil.example"):
+    for good in ("/", "/people/x", "/audit?actor=li&since=2026-03-01"):
+        assert safe_next(good) == good
+    evil = (
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/\r\n/evil.example",
+    )
+    for bad in (*evil, "/a\\b", "/ /evil.example", "evil.example", ""):
         with pytest.raises(RuntimeError):  # home's address is asked for, which needs an application
             safe_next(bad)
 
