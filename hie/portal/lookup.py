@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, current_app, g, redirect, request, url_for
 
 from hie.errors import NotFound, NotPermitted
-from hie.portal.pages import as_date, blueprint, hospital_names, hub, now, page, zone
+from hie.portal.pages import as_date, as_whole, blueprint, hospital_names, hub, now, page, zone
 from hie.security.access import access
 from hie.security.policy import decide
 from hie.services.lookup.confirm import NEEDED, PURPOSES, Given
@@ -25,7 +25,7 @@ INLINE = frozenset({"application/pdf", "image/png", "image/jpeg"})
 
 
 @blueprint.route("/", methods=["GET", "POST"])
-@access("portal.home", audited=False)
+@access("portal.home")
 def home() -> Response:
     """Show the first page of the user's role."""
     if decide(g.actor, "review", "Person").allowed:
@@ -209,7 +209,7 @@ def timeline_context(found: Record) -> dict[str, Any]:
         as_date(args.get("until", "")),
     )
     begin = request.args.get("begin", "0")
-    begin_at = int(begin) if begin.isdigit() else 0
+    begin_at = as_whole(begin) or 0
     visits = page_of(found.timeline, wanted, zone(), begin_at)
     return {"visits": visits, "wanted": wanted, "filter_args": args, "begin": begin_at}
 

@@ -4,7 +4,8 @@ A row holds codes and our ids, never a name, a number or a value of a patient.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -143,6 +144,19 @@ def note_written() -> None:
     seen = _written.get()
     if seen is not None:
         seen[0] += 1
+
+
+@contextmanager
+def forgotten_if_undone() -> Iterator[None]:
+    """Forget the rows noted in a block that fails: its transaction takes them back."""
+    seen = _written.get()
+    before = seen[0] if seen else 0
+    try:
+        yield
+    except BaseException:
+        if seen:
+            seen[0] = before
+        raise
 
 
 def is_recorded() -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from hie.config import Config
+from hie.security import audit
 from hie.security.oauth import TokenCache
 from hie.security.throttle import Throttle
 
@@ -24,7 +25,7 @@ class Hub:
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """Give a session in a transaction that commits at the end and rolls back on any error."""
-        with Session(self.engine) as session, session.begin():
+        with audit.forgotten_if_undone(), Session(self.engine) as session, session.begin():
             yield session
 
 
