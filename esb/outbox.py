@@ -23,8 +23,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     delete,
     func,
+    literal,
     or_,
     select,
     text,
@@ -36,6 +38,7 @@ from esb.envelope import Entry
 # SQLite numbers rows by itself only where the key is exactly INTEGER.
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 OPEN = text("settled_at IS NULL")
+DOUBLINGS = 4
 
 
 class Receipt(NamedTuple):
@@ -87,14 +90,17 @@ def outbox_table(metadata: MetaData) -> Table:
 def due(
     connection: Connection, outbox: Table, *, now: datetime, resend_after: timedelta, limit: int
 ) -> list[Any]:
-    """Return the rows to send now, oldest first: never sent, or sent long ago without a receipt."""
+    """Return the rows to send now, oldest first: never sent, or sent long ago without a receipt.
+
+    Each sending doubles the wait for the next, DOUBLINGS times: while the receiver is away for hours, the
+    broker is not filled with copies.
+    """
+    sent_at, attempts = outbox.c.sent_at, outbox.c.attempts
+    patience = [literal(now - resend_after * 2**doubled, sent_at.type) for doubled in range(DOUBLINGS + 1)]
+    tired = case(*((attempts <= sent, before) for sent, before in enumerate(patience, 1)), else_=patience[-1])
     query = (
         select(outbox)
-        .where(
-            outbox.c.settled_at.is_(None),
-            outbox.c.eligible == 1,
-            or_(outbox.c.sent_at.is_(None), outbox.c.sent_at < now - resend_after),
-        )
+        .where(outbox.c.settled_at.is_(None), outbox.c.eligible == 1, or_(sent_at.is_(None), sent_at < tired))
         .order_by(outbox.c.seq)
         .limit(limit)
     )

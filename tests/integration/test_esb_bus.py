@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pika
 import pytest
@@ -14,7 +15,7 @@ from deploy.stack.rabbitmq import Broker
 from esb.consumer import Consumer
 from esb.envelope import Entry, deflate, unpack
 from esb.errors import NotNow
-from esb.outbox import Receipt, backlog, mark_settled, outbox_table, prune
+from esb.outbox import Receipt, backlog, due, mark_confirmed, mark_settled, outbox_table, prune
 from esb.publisher import Message, Publisher
 from esb.relay import Sender, claims_of, envelope, relay_once
 from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
@@ -268,6 +269,18 @@ def test_what_got_no_receipt_is_sent_again_and_not_before_its_time(publisher, ca
     assert relay(cache, outbox, publisher) == (3, 3)
     assert relay(cache, outbox, publisher, now=AT + timedelta(seconds=59)) == (0, 0)
     assert relay(cache, outbox, publisher, now=AT + timedelta(seconds=61)) == (3, 3)
+
+
+def test_a_receiver_that_stays_away_is_sent_copies_ever_more_seldom(cache, outbox):
+    write(cache, outbox, 1)
+    sendings = []
+    for minute in range(80):
+        now = AT + timedelta(minutes=minute)
+        with cache.begin() as connection:
+            if due(connection, outbox, now=now, resend_after=timedelta(minutes=1), limit=10):
+                mark_confirmed(connection, outbox, [1], now=now, settle=False)
+                sendings.append(minute)
+    assert [later - earlier for earlier, later in pairwise(sendings)] == [2, 3, 5, 9, 17, 17, 17]
 
 
 def test_a_receipt_of_another_epoch_closes_nothing(cache, outbox):
