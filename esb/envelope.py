@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -22,6 +23,7 @@ VERSION = "1"
 CONTENT_TYPE = "application/jose"
 MAX_BODY = 64 * 1024 * 1024
 COMPRESSION_LEVEL = 1
+MAX_EPOCH, MAX_SEQ = 2**31 - 1, 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,17 @@ def unpack(plain: bytes) -> list[Entry]:
             start, stop = end + 1, end + 1 + int(head["length"])
             if stop < start or plain[stop : stop + 1] != b"\n":
                 raise ValueError
-            source_at = datetime.fromisoformat(head["at"])
-            entries.append(
-                Entry(int(head["epoch"]), int(head["seq"]), source_at, str(head["kind"]), plain[start:stop])
-            )
+            entries.append(_entry(head, plain[start:stop]))
             at = stop + 1
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise Malformed("The entries of the envelope cannot be read.") from None
     return entries
+
+
+def _entry(head: dict[str, Any], payload: bytes) -> Entry:
+    """Return an entry as the tables of the receiver can keep it. Raises: ValueError if they cannot."""
+    epoch, seq, kind = int(head["epoch"]), int(head["seq"]), str(head["kind"])
+    source_at = datetime.fromisoformat(head["at"]).astimezone(UTC)
+    if not 0 <= epoch <= MAX_EPOCH or not 0 <= seq <= MAX_SEQ or "\0" in kind:
+        raise ValueError
+    return Entry(epoch, seq, source_at, kind, payload)

@@ -4,6 +4,7 @@ import contextlib
 import re
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ entries = st.lists(
         epoch=st.integers(0, 2**31 - 1),
         seq=st.integers(0, 2**63 - 1),
         source_at=st.datetimes(timezones=st.just(UTC)),
-        kind=st.text(max_size=20),
+        kind=st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20),
         payload=st.binary(max_size=200).map(deflate),
     ),
     max_size=8,
@@ -49,6 +50,18 @@ def test_a_hostile_body_is_malformed_and_nothing_worse(noise):
     for read in (unpack, inflate):
         with contextlib.suppress(Malformed):
             read(noise)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epoch": 2**31}, {"epoch": -1}, {"seq": 2**63}, {"kind": "ADT\0"}, {"at": "yesterday"}, {"at": 5}],
+    ids=str,
+)
+def test_an_entry_that_no_table_can_keep_is_malformed(wrong):
+    head = {"epoch": 1, "seq": 1, "at": AT.isoformat(), "kind": "ADT^A01", "length": 0}
+    assert unpack(orjson.dumps(head) + b"\n\n")
+    with pytest.raises(Malformed):
+        unpack(orjson.dumps(head | wrong) + b"\n\n")
 
 
 def test_a_zip_bomb_is_refused():
