@@ -70,7 +70,7 @@ class AuditEventRow(Base):
     outcome: Mapped[int]
     http: Mapped[int | None]
     request_id: Mapped[str | None] = mapped_column(Text)
-    detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class AuditSeal(Base):

@@ -20,6 +20,7 @@ from hie.security.actor import Actor
 OUTCOMES = {0: "success", 4: "minor failure", 8: "serious failure"}
 
 COLUMNS = tuple(c.name for c in AuditEventRow.__table__.c if c.name not in ("id", "at"))
+ADD = insert(AuditEventRow)
 
 # Rows written for the request at hand: the app asks whether there was one.
 _written: ContextVar[list[int] | None] = ContextVar("audit_written", default=None)
@@ -59,7 +60,7 @@ def record(
         http=http,
         detail=detail,
     )
-    session.execute(insert(AuditEventRow), [row])
+    session.connection().execute(ADD, row)
     note_written()
 
 

@@ -1,10 +1,14 @@
 """What every request of the hub shares: settings, the database, tokens in memory."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
 
 from hie.config import Config
@@ -31,15 +35,27 @@ class Hub:
 
 def open_hub(config: Config, *, connections: int = 5) -> Hub:
     """Return a hub with a pool of so many connections."""
-    return Hub(
-        config,
-        create_engine(
-            config.database_url,
-            hide_parameters=True,
-            pool_size=connections,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_timeout=10,
-            connect_args={"connect_timeout": 5},
-        ),
+    engine = create_engine(
+        config.database_url,
+        hide_parameters=True,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5},
     )
+    event.listen(engine, "checkout", check_open)
+    return Hub(config, engine)
+
+
+def check_open(connection: psycopg.Connection[Any], *_: object) -> None:
+    """Check that the database has not ended a connection while it lay in the pool, without asking it.
+
+    An idle connection has nothing to read unless the server is going away. `pool_pre_ping` would cost every
+    request a round trip to learn the same.
+
+    Raises: InvalidatePoolError, upon which the pool connects anew.
+    """
+    watch = select.poll()
+    watch.register(connection.fileno(), select.POLLIN)
+    if watch.poll(0):
+        raise InvalidatePoolError

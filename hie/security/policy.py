@@ -3,8 +3,9 @@
 Because the reach is part of the SQL, totals, pages, chains and includes cannot tell what is hidden.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
 from sqlalchemy.orm import aliased
@@ -42,6 +43,18 @@ def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | Non
         resource_type: a FHIR type, `*` for all of them, or Person, Message.
         now: the instant relations are judged at; the database's clock if not given.
     """
+    if now is not None:
+        return _decide(actor, action, resource_type, now)
+    return _standing(replace(actor, purpose="", request_id="", name=""), action, resource_type)
+
+
+@lru_cache(maxsize=2000)
+def _standing(actor: Actor, action: str, resource_type: str) -> Decision:
+    """Remember decisions that hold at any time: to build their SQL takes longer than to run it."""
+    return _decide(actor, action, resource_type, None)
+
+
+def _decide(actor: Actor, action: str, resource_type: str, now: datetime | None) -> Decision:
     rule = rule_for(actor.role, action, resource_type)
     if rule is None:
         return _denied(f"role {actor.role} may not {action} {resource_type}")

@@ -93,6 +93,21 @@ def audit_rows(app: Flask) -> list[tuple[str, str, int, int]]:
         return [tuple(row) for row in connection.execute(query.order_by(AuditEventRow.id))]
 
 
+def test_a_connection_that_the_database_ended_while_idle_is_not_noticed(
+    app: Flask, client: FlaskClient
+) -> None:
+    assert client.get("/healthz").status_code == 200
+    other = sa.create_engine(app.extensions["hie"].config.database_url)
+    with other.connect() as connection:
+        mine = "datname = current_database() AND pid <> pg_backend_pid()"
+        ended = connection.execute(
+            sa.text(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {mine}")
+        )
+        assert all(ended.scalars())
+    other.dispose()
+    assert client.get("/healthz").status_code == 200
+
+
 def test_every_route_says_what_it_is_for(app: Flask) -> None:
     unmarked = {
         rule.endpoint
