@@ -13,6 +13,8 @@ from hie.repository.dates import span
 from hie.security import audit
 from hie.security.access import access
 
+ENTRY = b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"match"}}'
+
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
@@ -33,19 +35,13 @@ def everything(id_: str) -> Response:
         since = span(request.args["_since"].replace(" ", "+"), asking.hub().config.zone)
         if since is None:
             raise NotValid("_since is no FHIR instant.")
-    base = answers.base()
+    base = answers.base().encode()
     with asking.hub().begin() as session:
         read.read(session, "Patient", id_, decision.where)
         compartments = compartments_around(session, id_, reach.people) or [id_]
-        found = read.everything(
+        found = read.everything_raw(
             session, compartments, reach.where, types=types, since=since[0] if since else None
         )
-        entries = [
-            f'{{"fullUrl":"{base}/{type_}/{found_id}","resource":'.encode()
-            + content
-            + b',"search":{"mode":"match"}}'
-            for type_, found_id, content in found
-        ]
         audit.record(
             session,
             actor=asking.actor(),
@@ -54,9 +50,10 @@ def everything(id_: str) -> Response:
             resource_type="Patient",
             resource_id=id_,
             compartment=id_,
-            detail={"matches": len(entries), "records": len(compartments)},
+            detail={"matches": len(found), "records": len(compartments)},
         )
-    if not entries and not types and since is None:
+    if not found and not types and since is None:
         raise NotFound
+    entries = [ENTRY % (base, *row) for row in found]
     links = [("self", answers.query_url(f"Patient/{id_}/$everything", list(request.args.items(multi=True))))]
     return answers.answer(answers.bundle("searchset", entries, links=links, total=len(entries)))

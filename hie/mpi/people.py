@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, bindparam, select, true
 from sqlalchemy.orm import Session, aliased
 
 from hie.mpi.normalise import search_keys
 from hie.schema.mpi import Identity, IdentityKey, PersonLink, ReviewItem
+
+# Built once: to build it takes longer than PostgreSQL needs for it.
+_OWN = aliased(Identity)
+AROUND = (
+    select(Identity.id)
+    .where(
+        Identity.person_id == select(_OWN.person_id).where(_OWN.id == bindparam("around")).scalar_subquery()
+    )
+    .order_by(Identity.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +75,8 @@ def compartments_around(
     session: Session, identity: str, people: ColumnElement[bool] | None = None
 ) -> list[str]:
     """Return the Patient ids of the person that a Patient id belongs to; empty if it is not known."""
-    own = aliased(Identity)
-    person = select(own.person_id).where(own.id == identity).scalar_subquery()
-    query = select(Identity.id).where(Identity.person_id == person).order_by(Identity.id)
-    return list(session.scalars(query.where(people if people is not None else true())))
+    query = AROUND if people is None else AROUND.where(people)
+    return list(session.connection().scalars(query, {"around": identity}))
 
 
 def identities_by_identifier(session: Session, value: str, system: str | None = None) -> list[str]:
