@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -59,6 +60,47 @@ def token(region: dict[str, Any]) -> dict[str, str]:
     )
     answer.raise_for_status()
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+# What tools outside the project rely on: more may stand in region.json, nothing may be missing or renamed.
+CONTRACT = {
+    "hub": {"fhir": r"http://127.0.0.1:\d+/fhir", "portal": r"http://127.0.0.1:\d+/"}
+    | {"token_url": r"http://127.0.0.1:\d+/oauth/token", "database_url": r"postgresql://.+"},
+    "broker": {"amqp_url": r"amqp://.+", "management_url": r"http://.+"},
+    "hospitals": [
+        {"code": r"H\d\d", "name": r".+", "mllp": r"127.0.0.1:\d+", "fhir": r"http://127.0.0.1:\d+/fhir"}
+        | {"inbox_dir": r"/.+", "console": r"http://127.0.0.1:\d+/", "cache_url": r"sqlite:////.+"}
+        | {"token_file": r"/.+"}
+    ],
+    "clients": [{"client_id": r".+", "client_secret": r".+", "scope": r"system/\*\.cruds"}],
+    "users": [{"username": r".+", "password": r".+", "role": r"\w+", "facility": r"H\d\d|None"}],
+    "pids": dict.fromkeys(("postgres", "rabbitmq", "hub.web", "hub.ingest.1", "fep.H01"), r"\d+"),
+    "certificates": {"ca": r"/.+"},
+}
+
+
+def missing(contract: Any, found: Any, path: str = "region.json") -> Iterator[str]:
+    """Yield each place where something found is not what the contract says."""
+    if isinstance(contract, dict):
+        for name, wanted in contract.items():
+            inside = found.get(name) if isinstance(found, dict) else None
+            yield from missing(wanted, inside, f"{path}.{name}")
+    elif isinstance(contract, list):
+        if not isinstance(found, list) or not found:
+            yield f"{path} is no list with something in it"
+            return
+        for number, inside in enumerate(found):
+            yield from missing(contract[0], inside, f"{path}[{number}]")
+    elif not re.fullmatch(contract, str(found)):
+        yield f"{path} is not {contract}"
+
+
+def test_region_json_is_word_for_word_what_tools_rely_on(home: Path):
+    region = read(home)
+    assert list(missing(CONTRACT, region)) == []
+    assert region["clients"][0].get("facility") is None
+    assert next(user for user in region["users"] if user["username"] == "doctor.h01")["role"] == "doctor"
+    assert all(isinstance(pid, int) for pid in region["pids"].values())
 
 
 def test_every_address_in_region_json_answers_as_printed(home: Path):
