@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Normalised:
     source_at: the instant the source system gave it (aware). patient_key: the hospital's own patient number,
     which chooses the partition. bundle: the transaction Bundle, UTF-8 JSON. charset: what it was read in.
     warnings: what was left out or could not be mapped, by field and code, without a patient's data.
+    resources: the resources that the bundle was written from, where they are at hand for validating.
     """
 
     kind: str
@@ -24,3 +27,4 @@ class Normalised:
     bundle: bytes
     charset: str
     warnings: tuple[str, ...] = ()
+    resources: Sequence[dict[str, Any]] = field(default=(), repr=False, compare=False)

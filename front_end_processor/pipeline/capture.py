@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import structlog
@@ -157,7 +158,9 @@ class Capture:
         self, normalised: Normalised, blobs: list[BlobContent], checked: bool, now: datetime
     ) -> OutboxEntry:
         body = normalised.bundle
-        if not checked:
+        if not checked and normalised.resources:
+            check_resources(normalised.resources)
+        elif not checked:
             check_bundle(body)
         needs: tuple[str, ...] = ()
         if self._seal_blob is not None and len(body) > LARGE:
@@ -216,12 +219,16 @@ class Capture:
         }
 
 
+def check_resources(resources: Iterable[dict[str, Any]]) -> None:
+    """Check each produced resource. Raises: NotValid with the element and the rule, no value."""
+    for resource in resources:
+        check_resource(resource, resource["resourceType"])
+
+
 def check_bundle(body: bytes) -> None:
-    """Check each resource of a produced Bundle. Raises: NotValid with the element and the rule, no value."""
-    for entry in orjson.loads(body).get("entry", ()):
-        resource = entry.get("resource")
-        if resource is not None:
-            check_resource(resource, resource["resourceType"])
+    """Check each resource of a produced Bundle. Raises: NotValid as `check_resources`."""
+    entries = orjson.loads(body).get("entry", ())
+    check_resources(entry["resource"] for entry in entries if "resource" in entry)
 
 
 def reason_of(refusal: HieError) -> str:

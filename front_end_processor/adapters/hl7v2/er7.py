@@ -106,12 +106,19 @@ def notation(begin: str, charset: str) -> Notation:
 class Repeat:
     """One repetition of a field: components from 1, subcomponents from 1, as unescaped text."""
 
-    __slots__ = ("_notation", "raw", "raw_parts")
+    __slots__ = ("_notation", "_parts", "raw")
 
     def __init__(self, notation: Notation, raw: str) -> None:
         self._notation = notation
+        self._parts: list[str] | None = None
         self.raw = raw
-        self.raw_parts = raw.split(notation.component)
+
+    @property
+    def raw_parts(self) -> list[str]:
+        """The components as sent."""
+        if self._parts is None:  # many a repetition is only looked up as a whole
+            self._parts = self.raw.split(self._notation.component)
+        return self._parts
 
     def __getitem__(self, component: int) -> str:
         """Return the first subcomponent of a component; empty if absent or null."""
@@ -147,6 +154,9 @@ class Repeat:
     def __len__(self) -> int:
         return len(self.raw_parts)
 
+    def __bool__(self) -> bool:
+        return True
+
 
 class Segment:
     """One segment: its line as sent, and its fields numbered as the standard numbers them."""
@@ -166,6 +176,10 @@ class Segment:
         """Return a field as sent; empty if absent."""
         fields = self.fields
         return fields[field] if field < len(fields) else ""
+
+    def is_repeated(self, field: int) -> bool:
+        """Does the field hold more than one repetition, be they empty?"""
+        return self._notation.repeat in self.raw(field)
 
     def is_null(self, field: int) -> bool:
         """Is the field sent as `""`, that is: delete what you have?"""

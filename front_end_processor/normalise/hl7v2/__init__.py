@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import orjson
 
 from esb.fhir import bundles, lexemes
 from front_end_processor.adapters.hl7v2 import charset, er7
@@ -16,7 +19,7 @@ from front_end_processor.adapters.hl7v2.errors import (
     Unusable,
 )
 from front_end_processor.normalise.hl7v2 import encounter, patient
-from front_end_processor.normalise.hl7v2.context import Context
+from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.triggers import STEPS, TRIGGERS
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.model import Normalised
@@ -45,16 +48,39 @@ def normalise_hl7(raw: bytes, profile: Profile, ids: Ids, *, now: datetime | Non
     source_at = _source_time(ctx, received)
     for step in TRIGGERS[kind].steps:
         STEPS[step].run(ctx)
+    bundle, is_plain = _write(ctx.entries)
     return Normalised(
         kind=kind,
         sender=message.msh.get(3),
         control_id=message.msh.get(10),
         source_at=source_at,
         patient_key=ctx.patient_key,
-        bundle=lexemes.dumps(bundles.transaction(ctx.entries)),
+        bundle=bundle,
         charset=decoded.charset,
         warnings=tuple(ctx.warnings),
+        resources=[entry["resource"] for entry in ctx.entries] if is_plain else (),
     )
+
+
+def _write(entries: list[Resource]) -> tuple[bytes, bool]:
+    """Return the transaction of the entries, and whether the validator knows the types of all its numbers.
+
+    Raises: Malformed as `lexemes.dumps`.
+    """
+    bundle = bundles.transaction(entries)
+    is_plain = True
+
+    def number(value: object) -> orjson.Fragment:
+        nonlocal is_plain
+        if not isinstance(value, Decimal):
+            raise TypeError
+        is_plain = is_plain and type(value) is Decimal
+        return orjson.Fragment(str(value))
+
+    try:
+        return orjson.dumps(bundle, number), is_plain
+    except TypeError:
+        return lexemes.dumps(bundle), False
 
 
 def check_kind(message: er7.Message, profile: Profile) -> str:

@@ -6,6 +6,7 @@ import re
 
 from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
+from front_end_processor.normalise.hl7v2 import numbers
 from front_end_processor.normalise.hl7v2.clinical import code_key
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.rows import Row, compile_rows, fill
@@ -158,7 +159,7 @@ def _add_category(ctx: Context, ft1: Segment, resource: Resource) -> None:
 
 def _add_amounts(ctx: Context, ft1: Segment, resource: Resource, *, is_back: bool) -> None:
     """Put in quantity, amount of the line (FT1-11) and price of one (FT1-12), as Money."""
-    quantity = dt.number(ft1.get(10))
+    quantity = numbers.number(ft1.get(10))
     if quantity is not None:
         resource["quantity"] = {"value": quantity}
     total, currency = _amount(ft1.first(11))

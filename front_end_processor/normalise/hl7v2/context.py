@@ -36,6 +36,7 @@ class Meanings:
         self.concepts: dict[tuple[str, str], tuple[Resource | None, str]] = {}
         self.number_kinds: dict[tuple[str, ...], tuple[str, str]] = {}
         self.units: dict[str, Resource] = {}
+        self.ranges: dict[tuple[str, str], list[Resource]] = {}
         self.staff: dict[str, Resource | None] = {}
         self.places: dict[str, Resource | None] = {}
         self.flags: dict[str, Resource] = {}
@@ -172,7 +173,7 @@ class Context:
     def concept(self, segment: Segment, field: int, table: str) -> Resource | None:
         """Return a field of type CE or CWE as a CodeableConcept."""
         repeat = segment.first(field)
-        return self.concept_of(repeat, table) if repeat else None
+        return None if repeat is None else self.concept_of(repeat, table)
 
     def concept_of(self, repeat: Repeat, table: str) -> Resource | None:
         """Return one repetition of a CE or CWE as a CodeableConcept."""
@@ -205,25 +206,23 @@ class Context:
 
     def date_time(self, segment: Segment, field: int) -> str | None:
         """Return a field as a FHIR dateTime."""
-        sent = segment.get(field)
-        if not sent:
-            return None
-        found = self.moment(sent, f"{segment.name}-{field}")
+        found = self._moment_in(segment, field)
         return found.text if found else None
 
     def date(self, segment: Segment, field: int) -> str | None:
         """Return a field as a FHIR date."""
-        sent = segment.get(field)
-        if not sent:
-            return None
-        found = self.moment(sent, f"{segment.name}-{field}")
+        found = self._moment_in(segment, field)
         return found.date if found else None
 
     def instant(self, segment: Segment, field: int) -> str | None:
         """Return a field as a FHIR instant; None where it was not sent to the minute."""
-        sent = segment.get(field)
-        found = self.moment(sent, f"{segment.name}-{field}") if sent else None
+        found = self._moment_in(segment, field)
         return found.text if found and found.is_timed else None
+
+    def _moment_in(self, segment: Segment, field: int) -> times.Moment | None:
+        sent = segment.get(field)
+        found = times.parse(sent, self.zone) if sent else None
+        return self.moment(sent, f"{segment.name}-{field}") if sent and found is None else found
 
     def notes(self, segments: list[Segment]) -> list[Resource]:
         """Return NTE segments as Annotations."""

@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
+from front_end_processor.normalise.hl7v2 import numbers
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.rows import Convert
 
@@ -18,9 +17,6 @@ _CACHE_SIZE = 5000
 UCUM = "http://unitsofmeasure.org"
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _MOBILE = re.compile(r"(?:\+?86[- ]?)?1[3-9]\d{9}\Z")
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
-_LOOSE_NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?\Z", re.ASCII)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z", re.ASCII)
 _TELECOM_USE = {"PRN": "home", "ORN": "home", "VHN": "home", "WPN": "work", "PRS": "mobile", "NET": ""}
 _TELECOM_SYSTEM = {"FX": "fax", "BP": "pager", "INTERNET": "email", "X.400": "email"}
 _ADDRESS_USE = {"H": "home", "HP": "home", "HV": "home", "P": "home", "O": "work", "B": "work", "C": "temp"}
@@ -294,35 +290,7 @@ def _location(ctx: Context, repeat: Repeat) -> Resource | None:
     return reference
 
 
-# -- numbers
-
-
-def digits(sent: str) -> str | None:
-    """Return a number as JSON writes it, with exactly the digits sent; None if it is none.
-
-    Forms that JSON does not know are written in its way: `.5`, `5.`, `+5`, `007`, `1,234`.
-    """
-    if len(sent) > 40:
-        return None
-    if _JSON_NUMBER.match(sent):
-        return sent
-    if "," in sent:
-        if not _GROUPED.match(sent):
-            return None
-        sent = sent.replace(",", "")
-    match = _LOOSE_NUMBER.match(sent)
-    if match is None or not any(map(str.isdigit, sent)):
-        return None
-    sign, whole, fraction = match.groups()
-    return (
-        ("-" if sign == "-" else "") + (whole or "0") + (fraction if fraction and len(fraction) > 1 else "")
-    )
-
-
-def number(sent: str) -> orjson.Fragment | None:
-    """Return a number that is written with the digits sent; None if it is none."""
-    written = digits(sent)
-    return None if written is None else orjson.Fragment(written)
+# -- quantities
 
 
 def unit_of(ctx: Context, segment: Segment, field: int) -> Resource:
@@ -362,7 +330,7 @@ def _unit(ctx: Context, repeat: Repeat) -> Resource:
 
 def quantity(ctx: Context, segment: Segment, value: int, unit_field: int) -> Resource | None:
     """Return a Quantity of a number in one field and a unit in another."""
-    amount = number(segment.get(value))
+    amount = numbers.number(segment.get(value))
     if amount is None:
         return None
     return {"value": amount, **unit_of(ctx, segment, unit_field)}
@@ -370,7 +338,7 @@ def quantity(ctx: Context, segment: Segment, value: int, unit_field: int) -> Res
 
 def money(ctx: Context, sent: str, currency: str, *, negative: bool = False) -> Resource | None:
     """Return a Money with the digits sent; `negative` takes back what the line gave."""
-    amount = digits(sent)
+    amount = numbers.digits(sent)
     if amount is None:
         return None
     if negative and not amount.startswith("-") and amount.strip("0."):
@@ -378,7 +346,7 @@ def money(ctx: Context, sent: str, currency: str, *, negative: bool = False) -> 
     code_sent = currency.upper()
     if len(code_sent) != 3 or not code_sent.isalpha():
         code_sent = str(ctx.profile.hl7v2.get("currency") or "CNY")
-    return {"value": orjson.Fragment(amount), "currency": {"RMB": "CNY"}.get(code_sent, code_sent)}
+    return {"value": numbers.as_written(amount), "currency": {"RMB": "CNY"}.get(code_sent, code_sent)}
 
 
 # -- contents

@@ -12,9 +12,10 @@ _VISIT = ("PID", "PD1", "PV1", "PV2", "NK1", "AL1", "IN1")
 
 @dataclass(slots=True)
 class Item:
-    """One OBX with the NTE that follow it."""
+    """One OBX with its value type (OBX-2) and the NTE that follow it."""
 
     obx: Segment
+    value_type: str
     notes: list[Segment] = field(default_factory=list)
 
 
@@ -75,7 +76,7 @@ def cut(message: Message, *, specimen_first: bool = False) -> Groups:
     for segment in message.segments:
         name = segment.name
         if name == "OBX":
-            item = Item(segment)
+            item = Item(segment, segment.get(2).upper())
             (current.items if current else loose).append(item)
         elif name == "NTE":
             if item is not None:

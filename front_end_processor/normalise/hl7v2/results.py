@@ -156,7 +156,7 @@ def _report(ctx: Context, group: Group) -> None:
     order = group.filler or group.placer or f"{ctx.patient_key}|{obr.get(7) or ctx.message.msh.get(10)}"
     category, section = _category(ctx, obr)
     materials = specimens(ctx, group)
-    types = {item.obx.get(2).upper() for item in group.items}
+    types = {item.value_type for item in group.items}
     is_text = bool(types) and types <= _TEXT_TYPES | _FILE_TYPES
     report = ctx.base("DiagnosticReport", f"{order}|{code_key(code)}")
     report["identifier"] = _identifiers(ctx, group)
@@ -171,7 +171,8 @@ def _report(ctx: Context, group: Group) -> None:
         ]
     if materials:
         report["specimen"] = materials
-    files = [f for f in (values.attachment(ctx, i.obx) for i in group.items if _is_file(i)) if f]
+    attached = (values.attachment(ctx, i.obx) for i in group.items if i.value_type in _FILE_TYPES)
+    files = [file for file in attached if file]
     if is_text:
         statuses = [_status(ctx, item.obx) for item in group.items]
         _narrative(report, group.items, files)
@@ -208,15 +209,11 @@ def _report_category(section: Any, category: str) -> Resource:
     return {"coding": [coding], "text": category}
 
 
-def _is_file(item: Item) -> bool:
-    return item.obx.get(2).upper() in _FILE_TYPES
-
-
 def _narrative(report: Resource, items: list[Item], files: list[Resource]) -> None:
     """A report in words: its text as presentedForm, what it concludes as conclusion."""
     paragraphs: dict[str, list[str]] = {}
     for item in items:
-        if _is_file(item):
+        if item.value_type in _FILE_TYPES:
             continue
         title = item.obx.get(3, 2) or item.obx.get(3)
         text = item.obx.text(5)
@@ -281,23 +278,26 @@ def observations(
     """OBX -> Observations in order; rows of TX or FT under one code and sub-id are lines of one text."""
     found: list[Resource] = []
     texts: dict[str, Resource] = {}
+    times = _times(ctx, obr) if obr is not None and items else {}
     for item in items:
         obx = item.obx
-        if _is_file(item):
+        if item.value_type in _FILE_TYPES:
             continue
         code = ctx.concept(obx, 3, "laboratory")
         if code is None:
             ctx.warn("OBX-3: no code and no name, left out")
             continue
         local = f"{order}|{code_key(code)}|{obx.get(4)}"
-        is_text = obx.get(2).upper() in _TEXT_TYPES
+        is_text = item.value_type in _TEXT_TYPES
         if is_text and local in texts:
             line = obx.text(5)
             earlier = texts[local]
             if line and "valueString" in earlier:
                 earlier["valueString"] += "\n" + line
             continue
-        observation = _observation(ctx, item, obr, local=local, code=code, category=category)
+        observation = _observation(
+            ctx, item, times, local=local, code=code, category=category or _default_category(code, obr)
+        )
         if materials:
             observation["specimen"] = materials[0]
         if is_text and "valueString" in observation:
@@ -308,7 +308,7 @@ def observations(
 
 
 def _observation(
-    ctx: Context, item: Item, obr: Segment | None, *, local: str, code: Resource, category: str
+    ctx: Context, item: Item, times: Resource, *, local: str, code: Resource, category: str
 ) -> Resource:
     obx = item.obx
     observation = ctx.base("Observation", local)
@@ -317,22 +317,11 @@ def _observation(
     ):  # the same item twice: told apart by its time, then by count
         observation["id"] = _another_id(ctx, f"{local}|{obx.get(14)}")
     observation["status"] = _status(ctx, obx)
-    if not category:
-        known = {coding["code"] for coding in code.get("coding", ())}
-        category = "vital-signs" if known & _VITAL_SIGNS else "laboratory" if obr is not None else "exam"
     observation["category"] = _category_of(category)
     observation["code"] = code
+    observation |= times
     fill(ctx, obx, observation, _OBSERVATION)
-    if obr is not None:
-        if "effectiveDateTime" not in observation and obr.raw(7):
-            effective = ctx.date_time(obr, 7)
-            if effective:
-                observation["effectiveDateTime"] = effective
-        if "issued" not in observation and obr.raw(22):
-            issued = ctx.instant(obr, 22)
-            if issued:
-                observation["issued"] = issued
-    value = values.value(ctx, obx)
+    value = values.value(ctx, obx, item.value_type)
     if value is not None:
         observation[value[0]] = value[1]
     else:
@@ -342,6 +331,18 @@ def _observation(
         if notes:
             observation["note"] = notes
     return observation
+
+
+def _times(ctx: Context, obr: Segment) -> Resource:
+    """Return the times of an order's results, for those that do not say their own."""
+    times = {"effectiveDateTime": ctx.date_time(obr, 7), "issued": ctx.instant(obr, 22)}
+    return {element: time for element, time in times.items() if time}
+
+
+def _default_category(code: Resource, obr: Segment | None) -> str:
+    """Return the category of a result whose order does not say one."""
+    known = {coding["code"] for coding in code.get("coding", ())}
+    return "vital-signs" if known & _VITAL_SIGNS else "laboratory" if obr is not None else "exam"
 
 
 @cache

@@ -7,23 +7,22 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
-from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
+from front_end_processor.adapters.hl7v2.er7 import NULL, Repeat, Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
+from front_end_processor.normalise.hl7v2 import numbers
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.times import parse_time
 
 _COMPARED = re.compile(r"(<=|>=|<|>|≤|≥|＜|＞|=)\s*(.+)\Z")
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "≤": "<=", "≥": ">=", "＜": "<", "＞": ">"}
 _RANGE = re.compile(r"\(?\s*(-?[\d.]+)\s*(?:-{1,2}|~|～|—|–|―|至|to)\s*(-?[\d.]+)\s*\)?", re.IGNORECASE)
+_CACHE_SIZE = 5000
 Value = tuple[str, Any] | None
 
 
-def value(ctx: Context, obx: Segment) -> Value:
-    """Return the element and content of an OBX's value; None where it has none (or carries a file)."""
-    type_ = obx.get(2).upper()
-    if not obx.raw(5) or obx.is_null(5):
+def value(ctx: Context, obx: Segment, type_: str) -> Value:
+    """Return the element and content of a value of a type (OBX-2); None where there is none, or a file."""
+    if obx.raw(5) in ("", NULL):
         return None
     return READERS.get(type_, _unknown)(ctx, obx)
 
@@ -43,8 +42,9 @@ def _unknown(ctx: Context, obx: Segment) -> Value:
 
 def _number(ctx: Context, obx: Segment) -> Value:
     """NM: a Quantity; `<5` becomes a comparator; what is no number stays text."""
-    repeats = obx.repeats(5)
-    sent = repeats[0][1] if len(repeats) == 1 else ""
+    sent = obx.get(5)
+    if obx.is_repeated(5) and len(obx.repeats(5)) != 1:
+        sent = ""
     found = _compared(sent) if sent else None
     if found is None:
         ctx.warn("OBX-5: not one number, kept as text")
@@ -52,15 +52,16 @@ def _number(ctx: Context, obx: Segment) -> Value:
     return "valueQuantity", {**found, **dt.unit_of(ctx, obx, 6)}
 
 
+@lru_cache(maxsize=8192)
 def _compared(sent: str) -> Resource | None:
-    """Return value and comparator of a text like `5.20` or `<0.01`; None if it is none."""
-    digits = dt.number(sent)
+    """Return value and comparator of a text like `5.20` or `<0.01`, not to be changed; None if it is none."""
+    digits = numbers.number(sent)
     if digits is not None:
         return {"value": digits}
     match = _COMPARED.match(sent)
     if match is None:
         return None
-    digits = dt.number(match.group(2).strip())
+    digits = numbers.number(match.group(2).strip())
     if digits is None:
         return None
     comparator = _COMPARATORS.get(match.group(1))
@@ -73,7 +74,7 @@ def _structured(ctx: Context, obx: Segment) -> Value:
     if repeat is None:
         return None
     comparator, first, separator, second = repeat[1], repeat[2], repeat[3], repeat[4]
-    one, two = dt.number(first), dt.number(second)
+    one, two = numbers.number(first), numbers.number(second)
     unit = dt.unit_of(ctx, obx, 6)
     if one is not None and not separator and not second and comparator in ("", "=", *_COMPARATORS):
         quantity: Resource = {"value": one, **unit}
@@ -147,7 +148,7 @@ def _range(ctx: Context, obx: Segment) -> Value:
     unit = dt.unit_of(ctx, obx, 6)
     found = {}
     for element, component in (("low", 1), ("high", 2)):
-        digits = dt.number(obx.get(5, component))
+        digits = numbers.number(obx.get(5, component))
         if digits is not None:
             found[element] = {"value": digits, **unit}
     return ("valueRange", found) if found else _text(ctx, obx)
@@ -244,29 +245,39 @@ def _data(ctx: Context, repeat: Repeat) -> str:
 
 def reference_range(ctx: Context, obx: Segment) -> list[Resource] | None:
     """Return OBX-7 as text, with low and high where it is made of numbers."""
+    known = ctx.meanings.ranges
+    key = (obx.raw(7), obx.raw(6))
+    found = known.get(key)
+    if found is None:
+        if len(known) >= _CACHE_SIZE:
+            known.clear()
+        found = known[key] = _reference_range(ctx, obx)
+    return found or None
+
+
+def _reference_range(ctx: Context, obx: Segment) -> list[Resource]:
     sent = obx.text(7)
     if not sent:
-        return None
+        return []
     low, high = _limits(sent)
     found: Resource = {"text": sent}
     if low or high:
         unit = dt.unit_of(ctx, obx, 6)
         if low:
-            found["low"] = {"value": orjson.Fragment(low), **unit}
+            found["low"] = {"value": numbers.as_written(low), **unit}
         if high:
-            found["high"] = {"value": orjson.Fragment(high), **unit}
+            found["high"] = {"value": numbers.as_written(high), **unit}
     return [found]
 
 
-@lru_cache(maxsize=8192)
 def _limits(sent: str) -> tuple[str, str]:
     """Return low and high of a range as printed; empty where there is none."""
     match = _RANGE.fullmatch(sent.strip())
     if match:
-        return dt.digits(match.group(1)) or "", dt.digits(match.group(2)) or ""
+        return numbers.digits(match.group(1)) or "", numbers.digits(match.group(2)) or ""
     match = _COMPARED.match(sent.strip())
     if match:
-        limit = dt.digits(match.group(2).strip()) or ""
+        limit = numbers.digits(match.group(2).strip()) or ""
         comparator = _COMPARATORS.get(match.group(1), "")
         return ("", limit) if comparator.startswith("<") else (limit, "") if comparator else ("", "")
     return "", ""
