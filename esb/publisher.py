@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pika
@@ -68,6 +69,7 @@ class Publisher:
         self._connection: SelectConnection | None = None
         self._channel: Any = None
         self._ready = threading.Event()
+        self._since = datetime.now(UTC)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"publisher {name}", daemon=True)
         self._pending: deque[_Batch] = deque()
@@ -84,6 +86,11 @@ class Publisher:
     def is_connected(self) -> bool:
         """Say whether the broker can be written to at this moment."""
         return self._ready.is_set()
+
+    @property
+    def since(self) -> datetime:
+        """Return since when it has been connected, or away."""
+        return self._since
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker can be written to; return whether it can."""
@@ -140,7 +147,7 @@ class Publisher:
         def on_confirming() -> None:
             nonlocal opened
             opened = True
-            self._ready.set()
+            self._turn(connected=True)
             log.info("publisher.connected")
 
         def on_gone(connection: SelectConnection, reason: Exception) -> None:
@@ -157,14 +164,19 @@ class Publisher:
         try:
             self._connection.ioloop.start()
         finally:
-            self._ready.clear()
+            self._turn(connected=False)
             self._give_up()
             self._connection.ioloop.close()
             self._connection = None
         return opened
 
+    def _turn(self, *, connected: bool) -> None:
+        if connected != self._ready.is_set():
+            self._since = datetime.now(UTC)
+        (self._ready.set if connected else self._ready.clear)()
+
     def _broken(self, reason: Exception) -> None:
-        self._ready.clear()
+        self._turn(connected=False)
         if not self._stopping.is_set():
             log.warning("publisher.channel_closed", reason=str(reason)[:200])
         self._close()

@@ -25,7 +25,7 @@ from front_end_processor.cache.engine import Cache, Claim, is_current
 from front_end_processor.cache.station import begin_epoch
 from front_end_processor.config import Config, read_secret
 from front_end_processor.console.app import create_console
-from front_end_processor.console.view import Console
+from front_end_processor.console.view import Console, LinkState
 from front_end_processor.normalise import profile as profiles
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.pipeline.blobs import BlobSeal
@@ -90,7 +90,12 @@ class Processor:
             partial(refuse_fhir, self.capture),
         )
         self.console = Console(
-            self.cache, config.facility, config.name, partial(replay, self.capture, self.cache)
+            self.cache,
+            config.facility,
+            config.name,
+            partial(replay, self.capture, self.cache),
+            zone=config.zone,
+            link=self._link_state,
         )
         self._http: waitress.server.BaseWSGIServer | None = None
         self._http_thread: threading.Thread | None = None
@@ -156,6 +161,11 @@ class Processor:
             hub=ring.hub,
             ca_file=str(self.config.ca_file) if self.config.ca_file else None,
         )
+
+    def _link_state(self) -> LinkState | None:
+        if self.link is None:
+            return None
+        return LinkState(self.link.publisher.is_connected, self.link.publisher.since)
 
     def start(self) -> None:
         """Start every thread but the MLLP listener. Raises: OSError if the HTTP port is in use."""

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import orjson
 import structlog
 from flask import Flask, Response, abort, g, redirect, render_template, request, session, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from esb.errors import HieError, NotFound
+from esb.errors import HieError
 from front_end_processor.cache.fates import Verdict
+from front_end_processor.console.content import Shown, show
+from front_end_processor.console.filters import FATES, KEPT, read_filters
+from front_end_processor.console.gate import TRIES_S, Gate
 from front_end_processor.console.metrics import render as render_metrics
-from front_end_processor.console.texts import LANGUAGES, TEXTS
-from front_end_processor.console.view import FATES, Console, Filters
+from front_end_processor.console.reasons import in_chinese
+from front_end_processor.console.texts import FACES, FAMILIES, LANGUAGES, TEXTS
+from front_end_processor.console.view import ENTRIES_SHOWN, Console
 
-MAX_SHOWN = 512 * 1024
 SESSION_H = 8
-TRIES, TRIES_S = 5, 60.0
+REFRESH_S = 10
+LATE_S = 300
 ENGINEER = "engineer"
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+_SEQ = "<int(max=999999999999999999):seq>"
 
 log = structlog.get_logger()
 Page = Callable[..., Any]
 
 
-def create_console(console: Console, password: str, zone: str = "Asia/Shanghai") -> Flask:
+def create_console(console: Console, password: str) -> Flask:
     """Return the application with the console's pages, /healthz and /metrics.
 
     Args: password: what the engineer signs in with; if empty, nobody can.
@@ -45,40 +48,21 @@ def create_console(console: Console, password: str, zone: str = "Asia/Shanghai")
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
-        SESSION_COOKIE_NAME="fep_console",
+        # A cookie is the host's whatever the port: two processors of one host must not share one.
+        SESSION_COOKIE_NAME=f"fep_console_{console.facility}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_H),
         MAX_FORM_MEMORY_SIZE=64 * 1024,
     )
-    app.add_template_filter(_local(ZoneInfo(zone)), "local")
+    for name, filter_ in _filters_of(console.zone).items():
+        app.add_template_filter(filter_, name)
     _prepare(app, console)
-    _sign_in(app, _Gate(password))
-    _pages(app, console, ZoneInfo(zone))
+    _sign_in(app, Gate(password))
+    _pages(app, console)
     _machines(app, console)
     return app
-
-
-class _Gate:
-    """Compares passwords, and slows down who guesses."""
-
-    def __init__(self, password: str) -> None:
-        self._password = password.encode()
-        self._failures: dict[str, list[float]] = {}
-
-    def is_shut(self, peer: str) -> bool:
-        """Return whether too many tries failed lately from an address."""
-        recent = [at for at in self._failures.get(peer, ()) if time.monotonic() - at < TRIES_S]
-        self._failures[peer] = recent
-        return len(recent) >= TRIES
-
-    def admits(self, given: str, peer: str) -> bool:
-        """Return whether the password is right; note a failure."""
-        if self._password and hmac.compare_digest(given.encode(), self._password):
-            self._failures.pop(peer, None)
-            return True
-        self._failures.setdefault(peer, []).append(time.monotonic())
-        return False
 
 
 def _prepare(app: Flask, console: Console) -> None:
@@ -92,7 +76,7 @@ def _prepare(app: Flask, console: Console) -> None:
         response.headers["Content-Security-Policy"] = _CSP
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
-        if request.endpoint != "static":
+        if request.endpoint not in ("static", "icon"):
             response.headers["Cache-Control"] = "no-store"
         if request.args.get("lang") in LANGUAGES:
             response.set_cookie("lang", request.args["lang"], max_age=31536000, samesite="Strict")
@@ -106,7 +90,12 @@ def _prepare(app: Flask, console: Console) -> None:
             "console": console,
             "token": session.get("token", ""),
             "signed_in": "who" in session,
-            "with_args": _with_args,
+            "here": _here,
+            "listed": _listed,
+            "kept": _kept(),
+            "plainly": in_chinese if g.get("language", "") == "zh" else str,
+            "faces": FACES,
+            "link": console.link() if "who" in session else None,
         }
 
     @app.errorhandler(HTTPException)
@@ -117,7 +106,8 @@ def _prepare(app: Flask, console: Console) -> None:
 
     @app.errorhandler(HieError)
     def refused(fault: HieError) -> tuple[str, int]:
-        return render_template("error.html", text=fault.text), fault.http
+        text = in_chinese(fault.text) if g.get("language", "") == "zh" else fault.text
+        return render_template("error.html", text=text), fault.http
 
     @app.errorhandler(SQLAlchemyError)
     def cache_away(fault: SQLAlchemyError) -> tuple[str, int]:
@@ -130,14 +120,54 @@ def _translator() -> Callable[[str], str]:
     return lambda key: table.get(key, key)
 
 
-def _with_args(**changes: Any) -> str:
-    kept = {key: value for key, value in request.args.items() if key not in ("before", "lang")}
-    arguments = {key: value for key, value in {**kept, **changes}.items() if value not in ("", None)}
-    return url_for(request.endpoint or "messages", **{**(request.view_args or {}), **arguments})
+def _kept() -> dict[str, str]:
+    """Return the filters and the refreshing of the present address."""
+    kept = {key: request.args[key] for key in KEPT if request.args.get(key)}
+    return kept | ({"refresh": str(REFRESH_S)} if _is_refreshing() else {})
 
 
-def _local(zone: ZoneInfo) -> Callable[[datetime | None], str]:
-    return lambda instant: instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") if instant else ""
+def _is_refreshing() -> bool:
+    return request.args.get("refresh") == str(REFRESH_S)
+
+
+def _here(**changes: Any) -> str:
+    """Return the address of this page, with its arguments changed."""
+    if request.method != "GET" and request.endpoint != "enter":
+        return url_for("messages", **changes)
+    arguments = {**request.args, **changes}
+    return url_for(
+        request.endpoint or "messages",
+        **{**(request.view_args or {}), **{k: v for k, v in arguments.items() if v}},
+    )
+
+
+def _listed(endpoint: str = "messages", **changes: Any) -> str:
+    """Return an address that keeps the present filters, with some of them changed."""
+    arguments = {**_kept(), **changes}
+    return url_for(endpoint, **{key: value for key, value in arguments.items() if value not in ("", None)})
+
+
+def _filters_of(zone: ZoneInfo) -> dict[str, Callable[..., str]]:
+    def local(instant: datetime | None, like: str = "%Y-%m-%d %H:%M:%S") -> str:
+        return (
+            instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(zone).strftime(like) if instant else ""
+        )
+
+    def clock(instant: datetime | None, beside: datetime | None = None) -> str:
+        """The time alone where the date is that of another instant shown beside it."""
+        same = instant and beside and local(instant, "%F") == local(beside, "%F")
+        return local(instant, "%H:%M:%S" if same else "%Y-%m-%d %H:%M:%S")
+
+    def span(seconds: float) -> str:
+        words = _translator()
+        for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+            if seconds >= 2 * length:
+                return f"{int(seconds // length)} {words(unit)}"
+        return (
+            f"{seconds:.1f} {words('seconds')}" if 0 < seconds < 10 else f"{int(seconds)} {words('seconds')}"
+        )
+
+    return {"local": local, "clock": clock, "span": span}
 
 
 def signed_in(page: Page) -> Page:
@@ -148,7 +178,7 @@ def signed_in(page: Page) -> Page:
         if "who" not in session:
             return redirect(url_for("login", next=request.full_path if request.method == "GET" else None))
         if request.method == "POST" and not hmac.compare_digest(
-            request.form.get("token", ""), session.get("token", "")
+            request.form.get("token", "").encode(), session.get("token", "").encode()
         ):
             abort(400)
         return page(**arguments)
@@ -156,11 +186,11 @@ def signed_in(page: Page) -> Page:
     return guarded
 
 
-def _sign_in(app: Flask, gate: _Gate) -> None:
+def _sign_in(app: Flask, gate: Gate) -> None:
     @app.get("/login")
     def login() -> str:
         """Show the sign-in page."""
-        return render_template("login.html", next=request.args.get("next", ""), wrong=False)
+        return render_template("login.html", onward=request.args.get("next", ""))
 
     @app.post("/login")
     def enter() -> Any:
@@ -168,9 +198,10 @@ def _sign_in(app: Flask, gate: _Gate) -> None:
         peer = request.remote_addr or ""
         onward = request.form.get("next", "")
         if gate.is_shut(peer):
-            return render_template("error.html", text=_translator()("too_many_tries")), 429
+            page = render_template("login.html", onward=onward, fault="too_many_tries")
+            return page, 429, {"Retry-After": str(int(TRIES_S))}
         if not gate.admits(request.form.get("password", ""), peer):
-            return render_template("login.html", next=onward, wrong=True), 401
+            return render_template("login.html", onward=onward, fault="wrong_password"), 401
         session.clear()
         session.permanent = True
         session["who"] = ENGINEER
@@ -186,84 +217,61 @@ def _sign_in(app: Flask, gate: _Gate) -> None:
         return redirect(url_for("login"))
 
 
-def _pages(app: Flask, console: Console, zone: ZoneInfo) -> None:
+def _pages(app: Flask, console: Console) -> None:
     @app.get("/")
     @signed_in
     def messages() -> str:
         """List what came in."""
-        filters = _filters(zone)
-        lines, onward = console.page(filters)
+        filters = read_filters(request.args, console.zone)
         return render_template(
             "messages.html",
-            lines=lines,
-            onward=onward,
-            filters=request.args,
+            page=console.page(filters),
+            given=request.args,
+            is_filtered=any(request.args.get(key) for key in KEPT),
             fates=FATES,
+            families=FAMILIES,
             counters=console.counters(datetime.now(UTC)),
+            late_s=LATE_S,
+            refresh=REFRESH_S if _is_refreshing() and filters.before is None and filters.after is None else 0,
+            refresh_s=REFRESH_S,
         )
 
-    @app.get("/messages/<int:seq>")
+    @app.get(f"/messages/{_SEQ}")
     @signed_in
     def one(seq: int) -> str:
         """Show one message without its content."""
-        line, entries, warnings = console.one(seq)
-        return render_template("message.html", line=line, entries=entries, warnings=warnings, content=None)
+        return _message(console, seq)
 
-    @app.get("/messages/<int:seq>/content")
+    @app.get(f"/messages/{_SEQ}/content")
     @signed_in
     def content(seq: int) -> str:
         """Show one message with its content; the look is noted."""
-        line, entries, warnings = console.one(seq)
         raw, charset, bundles = console.content(
             seq, who=session["who"], peer=request.remote_addr or "", now=datetime.now(UTC)
         )
-        shown = {"raw": _readable(raw, charset), "bundles": [_pretty(bundle) for bundle in bundles]}
-        return render_template("message.html", line=line, entries=entries, warnings=warnings, content=shown)
+        return _message(console, seq, show(raw, charset, bundles))
 
-    @app.post("/messages/<int:seq>/replay")
+    @app.post(f"/messages/{_SEQ}/replay")
     @signed_in
     def replay(seq: int) -> Any:
         """Normalise a set-aside message again."""
         console.note("replay", seq, who=session["who"], peer=request.remote_addr or "", now=datetime.now(UTC))
         settled = console.replay(seq)
         result = "again" if settled.fate is Verdict.SET_ASIDE else "done"
-        return redirect(url_for("one", seq=seq, replayed=result))
+        return redirect(_listed("one", seq=seq, replayed=result))
 
 
-def _filters(zone: ZoneInfo) -> Filters:
-    arguments = request.args
-    before = arguments.get("before", "")
-    return Filters(
-        fate=arguments.get("fate", ""),
-        inlet=arguments.get("inlet", ""),
-        kind=arguments.get("kind", "").strip(),
-        control_id=arguments.get("control_id", "").strip(),
-        since=_moment(arguments.get("since", ""), zone),
-        until=_moment(arguments.get("until", ""), zone),
-        before=int(before) if before.isdigit() and len(before) < 18 else None,
+def _message(console: Console, seq: int, content: Shown | None = None) -> str:
+    whole = console.one(seq, read_filters(request.args, console.zone))
+    return render_template(
+        "message.html",
+        whole=whole,
+        line=whole.line,
+        row=whole.line.row,
+        content=content,
+        entries_shown=ENTRIES_SHOWN,
+        replayed=request.args.get("replayed", ""),
     )
-
-
-def _moment(text: str, zone: ZoneInfo) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=zone) if text else None
-    except ValueError:
-        return None
-
-
-def _readable(raw: bytes, charset: str) -> str:
-    try:
-        text = raw[:MAX_SHOWN].decode(charset or "utf-8", "replace")
-    except LookupError:
-        text = raw[:MAX_SHOWN].decode("utf-8", "replace")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text + ("\n…" if len(raw) > MAX_SHOWN else "")
-
-
-def _pretty(bundle: bytes) -> str:
-    # Numbers may lose trailing zeros in this view; the stored bytes keep them.
-    text = orjson.dumps(orjson.loads(bundle), option=orjson.OPT_INDENT_2)
-    return text[:MAX_SHOWN].decode("utf-8", "replace") + ("\n…" if len(text) > MAX_SHOWN else "")
 
 
 def _machines(app: Flask, console: Console) -> None:
@@ -284,6 +292,6 @@ def _machines(app: Flask, console: Console) -> None:
         return Response(render_metrics(console, datetime.now(UTC)), mimetype="text/plain; version=0.0.4")
 
     @app.get("/favicon.ico")
-    def icon() -> Any:
-        """There is no icon."""
-        raise NotFound
+    def icon() -> Response:
+        """Give the mark, for browsers that ask for it unasked."""
+        return app.send_static_file("mark.svg")

@@ -63,8 +63,9 @@ def test_the_list_shows_each_message_with_its_fate_and_reason(engineer):
     page = engineer.get("/").text
     assert "GOOD" in page
     assert "待发送" in page
-    assert "The event ADT^Z99 is not taken." in page
+    assert "本机不接收事件 ADT^Z99。" in page
     assert "+1 次重复" in page
+    assert "The event ADT^Z99 is not taken." in engineer.get("/?lang=en").text
 
 
 def test_when_the_hub_has_stored_it_the_list_says_so_and_when(engineer, fep):
@@ -114,7 +115,7 @@ def test_the_list_is_paged_newest_first(engineer, fep):
 def test_content_is_shown_on_request_only_and_every_look_is_noted(engineer, fep):
     assert "张三" not in engineer.get("/").text + engineer.get("/messages/1").text
     page = engineer.get("/messages/1/content").text
-    assert "PID|1||P1^^^H01^MR||张^三" in page
+    assert "<b>PID</b>|1||P1^^^H01^MR||张^三" in page
     assert "&#34;resourceType&#34;: &#34;Patient&#34;" in page
     with fep.cache.reading() as connection:
         looks = connection.execute(sa.select(look.c.who, look.c.action, look.c.seq)).all()

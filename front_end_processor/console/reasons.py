@@ -1,0 +1,109 @@
+"""Reasons and remarks in Chinese: the sender is told in English, the engineer reads the page's language.
+
+What is not in the table stays as it is, so a new reason is never hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+# part of a reason: how the Chinese page says it
+_SAID: tuple[tuple[str, str], ...] = (
+    (r"The event (\S+) is not taken\.", r"本机不接收事件 \1。"),
+    (r"Messages of type (\S+) are not taken\.", r"本机不接收 \1 类型的消息。"),
+    (r"HL7 version (\S+) is not taken\.", r"本机不接收 HL7 版本 \1。"),
+    (
+        r"The message has no PID segment; nobody's record can be changed by it\.",
+        "消息缺少 PID 段，无法确定是哪位患者。",
+    ),
+    (r"The message does not begin with an MSH segment\.", "消息不以 MSH 段开头。"),
+    (
+        r"MSH-1 and MSH-2 do not declare the delimiters; send \|\^~\\&\.",
+        r"MSH-1、MSH-2 没有声明分隔符，应为 |^~\\&。",
+    ),
+    (r"There is a second MSH segment; send one message per frame\.", "出现第二个 MSH 段；每帧只发一条消息。"),
+    (r"MSH-9 is empty\.", "MSH-9（消息类型）为空。"),
+    (
+        r"UTF-16 is not taken; send UNICODE UTF-8 or GB 18030-2000\.",
+        "不接收 UTF-16，请用 UNICODE UTF-8 或 GB 18030-2000。",
+    ),
+    (
+        r"The bytes are neither what MSH-18 says, nor UTF-8, nor the hospital's own character set\.",
+        "内容既不是 MSH-18 所声明的字符集，也不是 UTF-8 或本院默认字符集。",
+    ),
+    (
+        r"the connection ended in the middle of a frame; send the message again",
+        "连接在一帧中途断开，请重新发送这条消息。",
+    ),
+    (
+        r"the rest of a frame did not come in time; send the message again",
+        "一帧的其余部分超时未到，请重新发送这条消息。",
+    ),
+    (
+        r"This processor could not map the message \((\w+)\); it is kept for replay\.",
+        r"本机映射这条消息时出错（\1），消息已保留，可重新处理。",
+    ),
+    (
+        r"Control id already used for other content \(message (\d+), received ([^)]+)\);",
+        r"控制号已用于另一内容（消息 \1，接收于 \2）；",
+    ),
+    (
+        r"send it under a new control id, or set control_id_reuse: accept in the profile\.",
+        "请换控制号重发，或在配置中设 control_id_reuse: accept。",
+    ),
+    (r"both are kept\.", "两条都保留。"),
+    (
+        r"The file ends in the middle of a row; write it as \.part and rename it when it is complete\.",
+        "文件在一行中途结束；请先写成 .part，写完再改名。",
+    ),
+    (
+        r"The file is empty; write it as \.part and rename it when it is complete\.",
+        "文件为空；请先写成 .part，写完再改名。",
+    ),
+    (r"has (\d+) fields, the header has (\d+)", r"有 \1 列，表头有 \2 列"),
+    (
+        r"The content is larger than the limit; send it in parts\.",
+        "内容超过大小上限，请分批发送。",
+    ),
+    (
+        r"The content cannot be read; check its format and its character set\.",
+        "内容无法读取，请检查格式和字符集。",
+    ),
+    (r"drug code (\S+) is not mapped", r"药品代码 \1 未对照"),
+    (r"laboratory code (\S+) is not mapped", r"检验代码 \1 未对照"),
+    (r"(\w+) code (\S+) is not mapped", r"\1 代码 \2 未对照"),
+    (r"code is not in table (\w+)", r"代码不在 \1 表中"),
+    (r"code is not in the set (\S+), kept as it came", r"代码不在值集 \1 中，原样保留"),
+    (r"no such date or time, left out", "不存在的日期或时间，已略去"),
+    (r"no code and no name, left out", "没有代码也没有名称，已略去"),
+    (r"no code and no name", "没有代码也没有名称"),
+    (r"not one number, kept as text", "不是单个数值，按文本保留"),
+    (r"value type is not read, kept as text", "值类型不识别，按文本保留"),
+    (r"not an amount, left out", "不是金额，已略去"),
+    (r"more than a day ahead, left out", "超前一天以上，已略去"),
+    (r"no time of the message, time of receipt taken", "消息没有时间，取接收时间"),
+    (
+        r"no visit number, account or admission time; the visit is left out",
+        "没有就诊号、账号或入院时间，就诊已略去",
+    ),
+    (r"a reference points at nothing that is known here", "引用指向本机未知的对象"),
+    (r"There is no such message here\.", "这里没有这条消息。"),
+    (
+        r"This message was captured already; only a set-aside one can be replayed\.",
+        "这条消息已接收，只有被搁置的才能重新处理。",
+    ),
+    (
+        r"The content of this message was not taken in; the sender must send it again\.",
+        "这条消息的内容没有保存，须由发送方重发。",
+    ),
+)
+_TABLE = tuple((re.compile(pattern), said) for pattern, said in _SAID)
+
+
+@lru_cache(maxsize=512)
+def in_chinese(reason: str) -> str:
+    """Return a reason with the parts that are known said in Chinese."""
+    for pattern, said in _TABLE:
+        reason = pattern.sub(said, reason)
+    return reason
