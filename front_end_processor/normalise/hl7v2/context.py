@@ -88,6 +88,8 @@ class Meanings:
             named = repeat[first + 2]
             by_name = bool(named) or first == 4
             system = self.system(named, table) if by_name else self._guess(code, table)
+            if any(c["system"] == system and c["code"] == code for c in codings):
+                continue  # the table gave it already
             coding = {"system": system, "code": code}
             display = repeat.whole(first + 1)
             if display:
