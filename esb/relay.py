@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ Transact = Callable[[Callable[[Connection], T]], T]
 
 MAX_ROWS = 500
 MAX_ENVELOPE_ROWS = 50
+_ENTRY = re.compile(r"([0-9]{1,10})/([0-9]{1,19})", re.ASCII)
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 
 
@@ -62,14 +64,25 @@ def envelope(sender: Sender, exchange: str, route: str, entries: Sequence[Entry]
             "version": VERSION,
             "signature": signature,
             "facility": sender.name,
-            "epoch": entries[-1].epoch,
-            "first_seq": entries[0].seq,
-            "last_seq": entries[-1].seq,
+            "entries": [f"{entry.epoch}/{entry.seq}" for entry in entries],
             "source_at": entries[0].source_at.astimezone(UTC).isoformat(),
-            "entries": len(entries),
         },
     }
     return Message(exchange, route, body, properties)
+
+
+def stated_entries(headers: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return (epoch, seq) of the entries an envelope's headers name; for one that cannot be opened.
+
+    Exactly these: the numbers between them travel elsewhere and may not have been sent yet.
+    """
+    stated = headers.get("entries")
+    found = (
+        [_ENTRY.fullmatch(each) for each in stated if isinstance(each, str)]
+        if isinstance(stated, list)
+        else []
+    )
+    return [(int(match[1]), int(match[2])) for match in found[:MAX_ENVELOPE_ROWS] if match]
 
 
 def group(rows: Sequence[Any]) -> list[list[Any]]:

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from esb.consumer import Delivery
 from esb.envelope import Entry
 from esb.inbox import taken
+from esb.relay import stated_entries
 from esb.seal import Keys
 from hie.config import Config
 from hie.errors import HieError, NotNow, Rejected
@@ -158,14 +159,8 @@ class Worker:
         user = str(delivery.properties.user_id or "")
         log.error("ingest.refused", sender=user, message=delivery.properties.message_id, reason=fault.text)
         ledger = Ledger(datetime.now(UTC))
-        headers = delivery.properties.headers or {}
-        try:
-            numbers = (int(headers["epoch"]), int(headers["first_seq"]), int(headers["last_seq"]))
-        except (KeyError, ValueError, TypeError):
-            numbers = (0, 1, 0)
-        epoch, first, last = numbers
         if self.directory.is_registered(user):
-            for seq in range(first, min(last, first + MAX_ENTRIES) + 1):
+            for epoch, seq in stated_entries(delivery.properties.headers or {}):
                 ledger.answer(user, epoch, seq, "set_aside", fault.text)
         try:
             with Session(self.engine) as session, session.begin():

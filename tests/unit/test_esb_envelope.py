@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esb.envelope import MAX_BODY, Entry, deflate, inflate, pack, partition_of, unpack
 from esb.errors import Malformed, TooLarge
-from esb.relay import group
+from esb.relay import group, stated_entries
 from esb.seal import (
     SUITES,
     NotTrusted,
@@ -146,3 +146,14 @@ class Row:
 def test_rows_share_an_envelope_by_route_and_keep_their_order():
     rows = [Row("H01.1", 10), Row("H01.2", 10), Row("H01.1", 10), Row("H01.1", 5_000_000), Row("H01.1", 10)]
     assert group(rows) == [[rows[0], rows[2]], [rows[1]], [rows[3]], [rows[4]]]
+
+
+def test_only_the_entries_an_envelope_states_are_answered():
+    assert stated_entries({"entries": ["7/3", "7/9", "8/1"]}) == [(7, 3), (7, 9), (8, 1)]
+
+
+@pytest.mark.parametrize(
+    "stated", [None, 3, "7/3", ["x"], [7], ["7/"], ["-1/2"], ["99999999999/1"], [["7/3"]]]
+)
+def test_hostile_statements_answer_nobody(stated):
+    assert stated_entries({"entries": stated}) == []
