@@ -16,6 +16,7 @@ from werkzeug.http import parse_options_header
 from esb.fhir import lexemes
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, TooLarge
+from hie.repository.query import ELEMENTS
 from hie.repository.search import Search
 from hie.security.actor import Actor
 from hie.security.hub import Hub
@@ -86,7 +87,9 @@ def search_by(session: Session, where: ColumnElement[bool]) -> Search:
 
 
 def check_accept() -> None:
-    """Check that the asker takes JSON. Raises: NotAcceptable."""
+    """Check that the asker takes JSON, and whole resources. Raises: NotAcceptable, NotSupported."""
+    if "_elements" in request.args:
+        raise NotSupported(ELEMENTS)
     wanted = request.args.get("_format") or request.headers.get("Accept") or "*/*"
     if not any(word in wanted for word in ("json", "*/*", "application/*")):
         raise NotAcceptable

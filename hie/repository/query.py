@@ -17,6 +17,7 @@ MOST_LINKS = 3  # of a chain
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # Parameters about the answer's form, which the API reads.
 FORM = frozenset({"_format", "_pretty", "_cursor"})
+ELEMENTS = "_elements is not answered yet; leave it out and whole resources are given."
 # (type, conditions) -> ids of what is found, within the actor's reach.
 FindIds = Callable[[str, Sequence[Condition]], Sequence[str]]
 
@@ -40,7 +41,6 @@ class Query:
     only_count: bool = False
     includes: list[tuple[str, str, str]] = field(default_factory=list)
     revincludes: list[tuple[str, str, str]] = field(default_factory=list)
-    elements: list[str] = field(default_factory=list)
     remarks: list[Issue] = field(default_factory=list)
     used: list[tuple[str, str]] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
@@ -193,7 +193,8 @@ def _included(value: str, source: str | None) -> tuple[str, str, str]:
 
 
 def _elements(query: Query, value: str) -> None:
-    query.elements = [name for name in value.split(",") if name.isidentifier()]
+    """Refuse, strict or not: who asks for parts may not be sent, unsaid, the whole."""
+    raise NotSupported(ELEMENTS)
 
 
 CONTROLS: dict[str, Callable[[Query, str], None]] = {

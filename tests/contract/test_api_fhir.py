@@ -485,6 +485,19 @@ def test_what_is_not_there_is_said_so(call: Caller, method: str, path: str, stat
     assert is_outcome(answer)
 
 
+@pytest.mark.parametrize(
+    "path", ["/Patient?_elements=name", "/Patient/p1?_elements=name", "/Patient/_search"]
+)
+def test_who_asks_for_elements_alone_is_told_that_only_whole_resources_are_given(
+    call: Caller, path: str
+) -> None:
+    form = b"_elements=name" if path.endswith("_search") else None
+    sent = {"Content_Type": "application/x-www-form-urlencoded"} if form else {}
+    answer = call("POST" if form else "GET", path, form, **sent)
+    assert answer.status_code == 400
+    assert answer.get_json()["issue"][0]["code"] == "not-supported"
+
+
 def test_an_unknown_parameter_is_reported_or_under_strict_refused(call: Caller) -> None:
     created(call, patient("20"))
     bundle = call("GET", "/Patient?identifier=urn:hie:test|20&fmaily=x").get_json()

@@ -202,7 +202,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("type", "id", "version", name=op.f("pk_resource_history")),
     )
     for table in ("resource", "resource_history"):
-        # Faster than the default to write and to read, at the same size (measured).
+        # Less CPU than the default to write and to read, for a little more disk.
         op.execute(f"ALTER TABLE {table} ALTER COLUMN content SET COMPRESSION lz4")
     op.create_table(
         "resource_key",
