@@ -82,6 +82,10 @@ class Publisher:
         """Begin to connect; returns at once."""
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Return whether the thread runs, connected or not."""
+        return self._thread.is_alive()
+
     @property
     def is_connected(self) -> bool:
         """Say whether the broker can be written to at this moment."""

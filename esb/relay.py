@@ -171,6 +171,10 @@ class Relay:
         """Say that something was written to the outbox."""
         self._wake.set()
 
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Finish the step under way and end."""
         self._stopping.set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -254,8 +256,16 @@ def create_web(inlet: Inlet, console: Console, password: str) -> Flask:
     return app
 
 
+def exit_at_once(args: threading.ExceptHookArgs) -> None:
+    """End the process when one of its threads broke; what broke is named without its text (patient data)."""
+    log.critical("thread.broke", thread=args.thread.name if args.thread else "", kind=args.exc_type.__name__)
+    traceback.print_tb(args.exc_traceback)
+    os._exit(1)
+
+
 async def run(processor: Processor) -> int:
     """Run until SIGTERM or SIGINT, or until a part breaks; return the exit status."""
+    threading.excepthook = exit_at_once
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):

@@ -93,7 +93,9 @@ class Link:
         """Return the name of a thread that ended by itself; empty if all run."""
         if self._stopping.is_set():
             return ""
-        return next((thread.name for thread in self._threads if not thread.is_alive()), "")
+        parts = {"publisher": self.publisher, "relay": self._relay}
+        parts |= {thread.name: thread for thread in self._threads}
+        return next((name for name, part in parts.items() if not part.is_alive()), "")
 
     def _take_receipts(self, _queue: str, batch: Sequence[Delivery]) -> set[int]:
         receipts: list[Receipt] = []

@@ -137,6 +137,34 @@ def fep(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+BREAKING = """
+import asyncio, os, threading
+from front_end_processor.app import Processor, run
+from front_end_processor.config import Config
+
+def broken():
+    raise ValueError("Zhang San")
+
+threading.Timer(1, broken).start()
+raise SystemExit(asyncio.run(run(Processor(Config.from_env(os.environ)))))
+"""
+
+
+def test_a_thread_that_breaks_ends_the_process_and_names_no_patient(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", BREAKING],
+        env=settings(tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    told = ended.stdout + ended.stderr
+    assert (ended.returncode, "ValueError" in told, "in broken" in told) == (1, True, True)
+    assert "Zhang" not in told
+
+
 def test_the_commands_explain_themselves_and_what_is_wrong(tmp_path):
     assert "examples:" in fep("--help", env={}).stdout
     nothing = fep("run", env={})

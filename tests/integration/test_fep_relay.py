@@ -134,6 +134,23 @@ def test_captured_while_hub_and_broker_are_away_it_arrives_when_they_are_back(bu
     assert len(hub.entries) == 1
 
 
+@pytest.mark.parametrize("part", ["relay", "publisher"])
+def test_a_relay_or_publisher_that_ended_by_itself_is_noticed(fep, monkeypatch, part):
+    monkeypatch.setattr(threading, "excepthook", lambda _args: None)
+
+    def broken(*_: object) -> None:
+        raise TimeoutError
+
+    if part == "relay":
+        fep.link._relay._step = broken
+    else:
+        fep.link.publisher._connect_once = broken
+        fep.link.publisher._ready.set()
+    fep.link.start()
+    until(lambda: fep.link.dead_thread())
+    assert fep.link.dead_thread() == part
+
+
 def test_a_forged_receipt_settles_nothing(fep, bus):
     fep.link.start()
     capture(fep, adt("A1"))
