@@ -147,7 +147,7 @@ def test_a_relay_or_publisher_that_ended_by_itself_is_noticed(fep, monkeypatch, 
         fep.link.publisher._connect_once = broken
         fep.link.publisher._ready.set()
     fep.link.start()
-    until(lambda: fep.link.dead_thread())
+    until(fep.link.dead_thread)
     assert fep.link.dead_thread() == part
 
 

@@ -2,11 +2,13 @@
 
 import base64
 import os
+import socket
 import threading
 from collections.abc import Iterator
 
 import orjson
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
@@ -14,7 +16,8 @@ from esb.blobs import name_of
 from esb.seal import generate_keys, public_part
 from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import blob, outbox
-from front_end_processor.pipeline.uploads import HubAway
+from front_end_processor.console.filters import Filters
+from front_end_processor.pipeline.uploads import HubAway, HubClient
 from hie.app import create_app
 from hie.config import Config as HubConfig
 from hie.directory.clients import put_client
@@ -61,14 +64,14 @@ def fep(tmp_path, fresh_database_url: str) -> Iterator[Processor]:
     hub.extensions["hie"].engine.dispose()
 
 
-def send_document(fep: Processor) -> None:
+def send_document(fep: Processor, name: str = "d1", content: bytes = CONTENT) -> None:
     document = {
         "resourceType": "DocumentReference",
-        "id": "d1",
+        "id": name,
         "status": "current",
         "subject": {"reference": "Patient/p1"},
         "content": [
-            {"attachment": {"contentType": "application/pdf", "data": base64.b64encode(CONTENT).decode()}}
+            {"attachment": {"contentType": "application/pdf", "data": base64.b64encode(content).decode()}}
         ],
     }
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -100,3 +103,50 @@ def test_a_content_waits_in_the_cache_sealed_while_the_hub_refuses(fep):
     (waiting,) = rows(fep, blob)
     assert (fep.uploads.waiting(), rows(fep, outbox)[0].eligible) == (1, 0)
     assert CONTENT[:64] not in waiting.content
+
+
+def test_a_content_the_hub_refuses_holds_up_no_other_and_says_why(fep):
+    send_document(fep)
+    with fep.cache.writing() as connection:
+        connection.execute(sa.update(blob).values(content=b"spoilt"))
+    send_document(fep, "d2", CONTENT[::-1])
+    assert fep.uploads is not None
+    assert fep.uploads.upload_once() == 1
+    assert [entry.eligible for entry in rows(fep, outbox)] == [0, 1]
+    assert {row.hash: row.attempts for row in rows(fep, blob)} == {
+        name_of(CONTENT): 1,
+        name_of(CONTENT[::-1]): 0,
+    }
+    first = fep.console.one(1, Filters())
+    assert "HTTP 4" in first.line.reason
+    assert fep.uploads.upload_once() == 0
+    assert sum(row.attempts for row in rows(fep, blob)) == 1
+
+
+NONSENSE = {
+    "a cut answer": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+    "no HTTP": b"hello\r\n\r\n",
+    "a page": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    "no token": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "a list": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    "no hub": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+def test_what_answers_in_the_place_of_the_hub_is_waited_out(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            caller, _ = server.accept()
+            with caller:
+                while b"client_credentials" not in caller.recv(4096):
+                    pass
+                caller.sendall(answer)
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        client = HubClient(f"http://127.0.0.1:{server.getsockname()[1]}", "fep.h01", SECRET)
+        with pytest.raises(HubAway):
+            client.put_blob("a" * 64, b"x")
+        speaker.join(10)
