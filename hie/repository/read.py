@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from hie.errors import Gone, NotFound
-from hie.schema.repository import Resource, ResourceHistory, ResourceKey
+from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
 
 ROWS_AT_A_TIME = 1000
 OWNER = and_(
@@ -98,6 +98,8 @@ def history(
 ) -> list[Stored]:
     """Return the versions of a resource: the present one first, then the past by version order, newest first.
 
+    A version that was filed with another patient is there only for who may read that patient too.
+
     Args:
         version: only this one.
 
@@ -111,6 +113,7 @@ def history(
     if present is None:
         raise NotFound
     past = select(ResourceHistory).where(ResourceHistory.type == type_, ResourceHistory.id == id_)
+    past = past.where(ResourceHistory.compartment.in_(_reached(session, present, where)))
     if version is not None:
         past = past.where(ResourceHistory.version == version)
     newest_first = (
@@ -124,6 +127,26 @@ def history(
         found += [_stored(row) for row in session.scalars(past.order_by(*newest_first))]
     session.expunge_all()
     return found
+
+
+def _reached(session: Session, present: Resource, where: ColumnElement[bool]) -> list[str]:
+    """Return the compartments of a resource's versions that the policy's condition reaches.
+
+    The condition speaks of rows of `Resource`; the other compartments are judged by one such row, of the same
+    facility, in each. Where nothing is left there to judge by, they are not reached.
+    """
+    of_its_own = ResourceHistory.type == present.type, ResourceHistory.id == present.id
+    others = set(session.scalars(select(ResourceHistory.compartment).where(*of_its_own).distinct()))
+    others.discard(present.compartment)
+    if not others:
+        return [present.compartment]
+    judged = select(Resource.compartment).where(
+        Resource.compartment.in_(others),
+        Resource.facility == present.facility,
+        or_(Resource.compartment != NO_COMPARTMENT, Resource.type == present.type),
+        where,
+    )
+    return [present.compartment, *session.scalars(judged.distinct())]
 
 
 def _stored(row: Resource | ResourceHistory) -> Stored:

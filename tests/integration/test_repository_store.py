@@ -11,6 +11,7 @@ from esb.fhir.lexemes import loads
 from hie.errors import Conflict, Gone, NotFound, NotValid, PreconditionFailed, Rejected
 from hie.repository import read, store
 from hie.repository.writes import Order, Outcome, Write
+from hie.schema.repository import Resource
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ALL = sa.true()
@@ -52,6 +53,18 @@ def test_the_newer_snapshot_wins_and_the_old_one_is_kept(session: Session) -> No
     versions = read.history(session, "Observation", "o1", ALL)
     assert [(v.version, v.superseded) for v in versions] == [(2, False), (1, False)]
     assert b"4.1" in read.vread(session, "Observation", "o1", 1, ALL).content
+
+
+def test_a_version_filed_with_another_patient_is_that_patients(session: Session) -> None:
+    write(session, put("1.0", order(1), id="kept", patient="stranger"))
+    write(session, put("9.9", order(1), patient="stranger"))
+    write(session, put("4.1", order(2)))
+    write(session, put("5.2", order(3)))
+    own = Resource.compartment == "p1"
+    assert [v.version for v in read.history(session, "Observation", "o1", own)] == [3, 2]
+    with pytest.raises(NotFound):
+        read.vread(session, "Observation", "o1", 1, own)
+    assert [v.version for v in read.history(session, "Observation", "o1", ALL)] == [3, 2, 1]
 
 
 def test_what_arrives_late_is_kept_as_superseded(session: Session) -> None:
