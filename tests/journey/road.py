@@ -78,6 +78,16 @@ def text_of(answer: bytes) -> str:
     return "\r".join(line for line in answer.decode("utf-8").split("\r") if line[:3] in ("MSA", "ERR"))
 
 
+def element(resource: Any, path: str) -> Any:
+    """Return the element at a path such as `name.0.text`; None if it is not there."""
+    for step in path.split("."):
+        inside = isinstance(resource, list) and step.isdigit() and int(step) < len(resource)
+        if not inside and not isinstance(resource, dict):
+            return None
+        resource = resource[int(step)] if inside else resource.get(step)
+    return resource
+
+
 class Hub:
     """A FHIR client of the hub."""
 
@@ -108,6 +118,15 @@ class Hub:
         answer = self.get(path, **params)
         assert answer.status_code == 200, answer.text
         return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+    def found(self, path: str) -> dict[str, Any]:
+        """Return the one resource that a search finds, its numbers as the characters they are written in."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        entries = json.loads(answer.text, parse_float=str, parse_int=str).get("entry", [])
+        assert len(entries) == 1, (path, [entry["resource"]["resourceType"] for entry in entries])
+        resource: dict[str, Any] = entries[0]["resource"]
+        return resource
 
 
 class Fep:

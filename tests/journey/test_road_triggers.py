@@ -12,7 +12,7 @@ from front_end_processor.normalise import profile
 from front_end_processor.normalise.hl7v2 import normalise_hl7
 from front_end_processor.normalise.hl7v2.triggers import TRIGGERS
 from front_end_processor.normalise.ids import Ids
-from tests.journey.road import Fep, Hub, code_of
+from tests.journey.road import Fep, Hub, code_of, element
 from tests.samples import hl7v2_messages as samples
 
 # Numbers of the examples that must be another's in each message of this file.
@@ -99,6 +99,133 @@ def test_what_a_trigger_says_is_at_the_hub(kind: str, fep: Fep, hub: Hub):
             assert found[operation["path"].split("/")[1]] is not None
         assert found["active"] is False
         assert found["link"][0]["type"] == "replaced-by"
+
+
+HIGH_PRESSURE = ("Condition", "code.coding.0.code", "I10.x00")
+PENICILLIN = ("AllergyIntolerance", "code.text", "青霉素")
+BED = ("Encounter", "location.0.location.display", "内科 101 12")
+BEGIN = ("Encounter", "period.start", "2026-04-01T08:30:00+08:00")
+WHITE_CELLS = ("Observation", "valueQuantity.value", "12.50")
+# What a person reads in the example (tests/samples/hl7v2_messages.py) and expects at the hub: of each trigger
+# the (type, element, value); numbers by the character.
+READ: dict[str, list[tuple[str, str, Any]]] = {
+    "ADT^A01": [
+        ("Encounter", "status", "in-progress"),
+        ("Encounter", "class.code", "IMP"),
+        BED,
+        HIGH_PRESSURE,
+    ],
+    "ADT^A02": [("Encounter", "status", "in-progress"), BED, ("Patient", "name.0.text", "欧阳晓燕")],
+    "ADT^A03": [("Encounter", "status", "finished"), BEGIN, PENICILLIN, HIGH_PRESSURE],
+    "ADT^A04": [
+        BEGIN,
+        ("Coverage", "period.end", "2026-12-31"),
+        ("Procedure", "code.coding.0.code", "47.0900"),
+    ],
+    "ADT^A08": [
+        ("Patient", "birthDate", "1949-12-31"),
+        ("Patient", "telecom.0.value", "13912345678"),
+        ("Encounter", "serviceType.text", "心内科"),
+        ("AllergyIntolerance", "reaction.0.severity", "severe"),
+    ],
+    "ADT^A11": [("Encounter", "status", "cancelled"), BEGIN],
+    "ADT^A13": [("Encounter", "status", "in-progress"), BEGIN, ("Encounter", "period.end", None)],
+    "ADT^A28": [("Patient", "gender", "female"), ("Patient", "address.0.postalCode", "650000"), PENICILLIN],
+    "ADT^A31": [
+        ("Patient", "contact.0.name.text", "欧阳明"),
+        ("Patient", "maritalStatus.coding.0.code", "M"),
+        ("Observation", "valueQuantity.value", "172"),
+    ],
+    "ADT^A40": [
+        ("Patient", "active", True),
+        ("Patient", "name.0.text", "欧阳晓燕"),
+        ("Patient", "link", None),
+    ],
+    "ORU^R01": [
+        WHITE_CELLS,
+        ("Observation", "code.coding.1.code", "6690-2"),
+        ("Observation", "referenceRange.0.high.value", "9.5"),
+        ("Observation", "interpretation.0.coding.0.code", "H"),
+        ("DiagnosticReport", "issued", "2026-04-01T10:15:00+08:00"),
+        ("DiagnosticReport", "status", "final"),
+        ("DiagnosticReport", "code.text", "血常规"),
+    ],
+    "OML^O21": [
+        ("ServiceRequest", "code.text", "血常规"),
+        ("ServiceRequest", "status", "active"),
+        ("ServiceRequest", "authoredOn", "2026-04-01T09:10:00+08:00"),
+        ("Specimen", "type.text", "血液"),
+    ],
+    "ORM^O01": [
+        ("ServiceRequest", "requester.display", "李医生"),
+        ("MedicationRequest", "medicationCodeableConcept.text", "阿莫西林胶囊"),
+        ("ChargeItem", "priceOverride.value", "25.00"),
+    ],
+    "RDE^O11": [
+        ("MedicationRequest", "medicationCodeableConcept.coding.0.code", "A01"),
+        ("MedicationRequest", "dosageInstruction.0.doseAndRate.0.doseQuantity.value", "0.50"),
+        ("MedicationRequest", "dosageInstruction.0.route.text", "口服"),
+        ("MedicationRequest", "dispenseRequest.quantity.value", "2"),
+    ],
+    "RAS^O17": [
+        ("MedicationAdministration", "status", "completed"),
+        ("MedicationAdministration", "effectivePeriod.start", "2026-04-01T12:00:00+08:00"),
+        ("MedicationAdministration", "dosage.dose.value", "0.5"),
+    ],
+    "SIU^S12": [
+        ("Appointment", "status", "booked"),
+        ("Appointment", "start", "2026-04-10T09:00:00+08:00"),
+        ("Appointment", "minutesDuration", "30"),
+    ],
+    "SIU^S13": [("Appointment", "status", "booked"), ("Appointment", "end", "2026-04-10T09:30:00+08:00")],
+    "SIU^S14": [("Appointment", "reasonCode.0.text", "复诊"), ("Appointment", "minutesDuration", "30")],
+    "SIU^S15": [
+        ("Appointment", "status", "cancelled"),
+        ("Appointment", "start", "2026-04-10T09:00:00+08:00"),
+    ],
+    "DFT^P03": [
+        ("ChargeItem", "priceOverride.value", "25.00"),
+        ("ChargeItem", "priceOverride.currency", "CNY"),
+        ("ChargeItem", "quantity.value", "1"),
+        ("ChargeItem", "code.text", "血常规"),
+        ("ChargeItem", "occurrenceDateTime", "2026-04-01T09:30:00+08:00"),
+    ],
+    "MDM^T02": [
+        ("DocumentReference", "type.text", "出院小结"),
+        ("DocumentReference", "docStatus", "final"),
+        ("DocumentReference", "author.0.display", "李医生"),
+        ("DocumentReference", "content.0.attachment.contentType", "text/plain; charset=utf-8"),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_what_a_person_reads_in_a_message_is_read_at_the_hub(kind: str, fep: Fep, hub: Hub):
+    number = list(TRIGGERS).index(kind)
+    fep.wait_settled(f"TRIG{number:03}")
+    patient = hub.found(f"Patient?identifier=P0001{number:03}")
+    found = {"Patient": patient}
+    for type_ in {type_ for type_, _, _ in READ[kind]} - {"Patient"}:
+        found[type_] = hub.found(f"{type_}?patient={patient['id']}")
+    assert [(type_, path, element(found[type_], path)) for type_, path, _ in READ[kind]] == READ[kind]
+
+
+def test_the_text_of_a_document_is_the_one_that_was_written(fep: Fep, hub: Hub):
+    number = list(TRIGGERS).index("MDM^T02")
+    fep.wait_settled(f"TRIG{number:03}")
+    patient = hub.found(f"Patient?identifier=P0001{number:03}")
+    document = hub.found(f"DocumentReference?patient={patient['id']}")
+    data = base64.b64decode(document["content"][0]["attachment"]["data"])
+    assert data.decode() == "住院经过：\n病情好转。"
+
+
+def test_a_merged_number_is_no_longer_active_and_names_the_one_that_lives_on(fep: Fep, hub: Hub):
+    number = list(TRIGGERS).index("ADT^A40")
+    fep.wait_settled(f"TRIG{number:03}")
+    merged = hub.found(f"Patient?identifier=P0000{number:03}")
+    survivor = hub.found(f"Patient?identifier=P0001{number:03}")
+    assert merged["active"] is False
+    assert merged["link"] == [{"other": {"reference": f"Patient/{survivor['id']}"}, "type": "replaced-by"}]
 
 
 def test_a_merge_makes_two_numbers_one_person(fep: Fep, hub: Hub):
