@@ -7,7 +7,8 @@ then pruned by age. The broker is never the system of record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -21,12 +22,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TypeDecorator,
     and_,
     bindparam,
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     text,
@@ -34,11 +35,45 @@ from sqlalchemy import (
 )
 
 from esb.envelope import Entry
+from esb.prepared import Prepared
 
 # SQLite numbers rows by itself only where the key is exactly INTEGER.
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 OPEN = text("settled_at IS NULL")
 DOUBLINGS = 4
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC; SQLite has no zones, so it is put back when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Return the instant in UTC; a naive one is a bug of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Return the stored instant, aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Due(NamedTuple):
+    """What the relay needs of a row: its place in the order, where it goes, and the entry."""
+
+    seq: int
+    epoch: int
+    exchange: str
+    route: str
+    kind: str
+    source_at: datetime
+    payload: bytes
 
 
 class Receipt(NamedTuple):
@@ -73,14 +108,14 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("exchange", String(64), nullable=False),
         Column("route", String(128), nullable=False),
         Column("kind", String(64), nullable=False),
-        Column("source_at", DateTime(timezone=True), nullable=False),
+        Column("source_at", Instant, nullable=False),
         Column("payload", LargeBinary, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False),
+        Column("created_at", Instant, nullable=False),
         Column("eligible", Integer, nullable=False, server_default="1"),
         Column("attempts", Integer, nullable=False, server_default="0"),
-        Column("sent_at", DateTime(timezone=True)),
-        Column("confirmed_at", DateTime(timezone=True)),
-        Column("settled_at", DateTime(timezone=True)),
+        Column("sent_at", Instant),
+        Column("confirmed_at", Instant),
+        Column("settled_at", Instant),
         Column("fate", String(16)),
         Column("reason", String(500)),
         Index("ix_outbox_unsettled", "seq", sqlite_where=OPEN, postgresql_where=OPEN),
@@ -89,25 +124,30 @@ def outbox_table(metadata: MetaData) -> Table:
 
 def due(
     connection: Connection, outbox: Table, *, now: datetime, resend_after: timedelta, limit: int
-) -> list[Any]:
+) -> list[Due]:
     """Return the rows to send now, oldest first: never sent, or sent long ago without a receipt.
 
     Each sending doubles the wait for the next, DOUBLINGS times: while the receiver is away for hours, the
     broker is not filled with copies.
     """
+    patience = {f"before_{doubled}": now - resend_after * 2**doubled for doubled in range(DOUBLINGS + 1)}
+    return [Due(*row) for row in _due(outbox).fetch(connection, most=limit, **patience)]
+
+
+@cache
+def _due(outbox: Table) -> Prepared:
     sent_at, attempts = outbox.c.sent_at, outbox.c.attempts
-    patience = [literal(now - resend_after * 2**doubled, sent_at.type) for doubled in range(DOUBLINGS + 1)]
+    patience = [bindparam(f"before_{doubled}", type_=sent_at.type) for doubled in range(DOUBLINGS + 1)]
     tired = case(*((attempts <= sent, before) for sent, before in enumerate(patience, 1)), else_=patience[-1])
-    query = (
-        select(outbox)
+    return Prepared(
+        select(*(outbox.c[name] for name in Due._fields))
         .where(outbox.c.settled_at.is_(None), outbox.c.eligible == 1, or_(sent_at.is_(None), sent_at < tired))
         .order_by(outbox.c.seq)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    return list(connection.execute(query))
 
 
-def entry_of(row: Any) -> Entry:
+def entry_of(row: Due) -> Entry:
     """Return the Entry of an outbox row."""
     return Entry(row.epoch, row.seq, row.source_at, row.kind, row.payload)
 
@@ -116,19 +156,34 @@ def mark_confirmed(
     connection: Connection, outbox: Table, seqs: Sequence[int], *, now: datetime, settle: bool
 ) -> None:
     """Note that the broker has these rows; with `settle` that is the end of them."""
-    values: dict[str, Any] = {"sent_at": now, "confirmed_at": now, "attempts": outbox.c.attempts + 1}
-    if settle:
-        values |= {"settled_at": now, "fate": "sent"}
-    statement = update(outbox).where(outbox.c.seq == bindparam("row")).values(values)
     if seqs:
-        connection.execute(statement, [{"row": seq} for seq in seqs])
+        _confirm(outbox, settle).run(connection, [{"row": seq, "at": now} for seq in seqs])
+
+
+@cache
+def _confirm(outbox: Table, settle: bool) -> Prepared:
+    at = bindparam("at", type_=outbox.c.sent_at.type)
+    values: dict[str, Any] = {"sent_at": at, "confirmed_at": at, "attempts": outbox.c.attempts + 1}
+    if settle:
+        values |= {"settled_at": at, "fate": "sent"}
+    return Prepared(update(outbox).where(outbox.c.seq == bindparam("row")).values(values))
 
 
 def mark_settled(connection: Connection, outbox: Table, receipts: Sequence[Receipt], *, now: datetime) -> int:
     """Write the receivers' receipts; return how many rows they closed. A second receipt changes nothing."""
     if not receipts:
         return 0
-    statement = (
+    rows = [
+        {"row": r.seq, "of_epoch": r.epoch, "at": now, "to_fate": r.fate, "why": r.reason and r.reason[:500]}
+        for r in receipts
+    ]
+    return _settle(outbox).run(connection, rows).rowcount
+
+
+@cache
+def _settle(outbox: Table) -> Prepared:
+    at = bindparam("at", type_=outbox.c.settled_at.type)
+    return Prepared(
         update(outbox)
         .where(
             and_(
@@ -137,13 +192,8 @@ def mark_settled(connection: Connection, outbox: Table, receipts: Sequence[Recei
                 outbox.c.settled_at.is_(None),
             )
         )
-        .values(settled_at=now, fate=bindparam("to_fate"), reason=bindparam("why"))
+        .values(settled_at=at, fate=bindparam("to_fate"), reason=bindparam("why"))
     )
-    rows = [
-        {"row": r.seq, "of_epoch": r.epoch, "to_fate": r.fate, "why": r.reason and r.reason[:500]}
-        for r in receipts
-    ]
-    return connection.execute(statement, rows).rowcount
 
 
 def backlog(connection: Connection, outbox: Table) -> Backlog:
