@@ -101,9 +101,19 @@ def kind_of(name: str) -> str:
     )
 
 
+def delimiter_of(profile: Profile) -> str:
+    """Return what parts the fields of the hospital's files."""
+    return str(profile.csv.get("delimiter") or ",")
+
+
+def own_charset(profile: Profile) -> str:
+    """Return the character set that the hospital says its files are in."""
+    return str(profile.csv.get("charset") or profile.default_charset).lower()
+
+
 def decode(raw: bytes, profile: Profile) -> tuple[str, str]:
     """Return the text of a file and the character set it is in. Raises: WrongFile."""
-    own = str(profile.csv.get("charset") or profile.default_charset).lower()
+    own = own_charset(profile)
     for charset in dict.fromkeys(
         ("utf-8-sig" if raw.startswith(b"\xef\xbb\xbf") else "utf-8", own, "gb18030")
     ):
@@ -123,7 +133,7 @@ def read(raw: bytes, kind: str, profile: Profile) -> Extract:
     text, charset = decode(raw, profile)
     if not text.strip():
         raise Unfinished("The file is empty; write it as .part and rename it when it is complete.")
-    records = _records(text, str(profile.csv.get("delimiter") or ","))
+    records = _records(text, delimiter_of(profile))
     _, header, header_text = next(records)
     places = _places(header, kind, profile)
     extract = Extract(kind, charset, header_text)

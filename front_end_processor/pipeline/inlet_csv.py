@@ -8,12 +8,20 @@ from datetime import UTC, datetime
 from esb.errors import Rejected
 from front_end_processor.adapters.drop_folder.folder import Taken
 from front_end_processor.normalise.csv import SENDER, normalise_csv, parts, text_of
-from front_end_processor.normalise.csv_rows import BadRow, Extract, Row, kind_of, read
+from front_end_processor.normalise.csv_rows import (
+    BadRow,
+    Extract,
+    Row,
+    delimiter_of,
+    kind_of,
+    own_charset,
+    read,
+)
 from front_end_processor.normalise.fhir_ids import Resolve
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.profile import Profile
 from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
-from front_end_processor.pipeline.inlets import WAIT_S, wait
+from front_end_processor.pipeline.inlets import fate_of, wait
 
 MAX_REASONS = 20
 
@@ -61,12 +69,12 @@ class CsvInlet:
             return Taken(rows)
         rejected = Extract(extract.kind, extract.charset, extract.header, bad=extract.bad)
         wait(self._submit(name, f"{name}#rejected", rejected))
-        return Taken(rows, _rejected_file(extract), _reasons(extract))
+        return Taken(rows, _rejected_file(extract, self._profile), _reasons(extract))
 
     def set_aside(self, name: str, raw: bytes, reason: str, size: int) -> None:
         """Keep a file that cannot be taken, with the reason, for the console."""
         received = self._received(name, f"{name}#whole", raw, None)
-        self._capture.refuse(received, Rejected(reason), size).result(WAIT_S)
+        fate_of(self._capture.refuse(received, Rejected(reason), size))
 
     def _submit(self, name: str, control_id: str, part: Extract) -> Captured:
         return self._capture.take(self._received(name, control_id, text_of(part), part))
@@ -89,12 +97,16 @@ def _as_bad(row: Row, reason: str) -> BadRow:
     return BadRow(row.line, row.text, reason)
 
 
-def _rejected_file(extract: Extract) -> bytes:
+def _rejected_file(extract: Extract, profile: Profile) -> bytes:
     """Return the rejected rows as a file to correct: the header, each row, its reason in a last column."""
-    header = extract.header.rstrip("\r\n")
-    lines = [f"{header},reason"]
-    lines += [f"{bad.text.rstrip()},{_quoted(f'line {bad.line}: {bad.reason}')}" for bad in extract.bad]
-    return ("\r\n".join(lines) + "\r\n").encode(extract.charset, "replace")
+    delimiter = delimiter_of(profile)
+    # Line ends alone: where fields are parted by tabs, empty last fields are white space too.
+    rows = [extract.header.rstrip("\r\n"), *(bad.text.rstrip("\r\n") for bad in extract.bad)]
+    # Rows in ASCII say nothing about the character set that the hospital reads the reasons in.
+    charset = own_charset(profile) if all(row.isascii() for row in rows) else extract.charset
+    reasons = ["reason", *(_quoted(f"line {bad.line}: {bad.reason}") for bad in extract.bad)]
+    lines = (f"{row}{delimiter}{reason}\r\n" for row, reason in zip(rows, reasons, strict=True))
+    return "".join(lines).encode(charset, "replace")
 
 
 def _quoted(text: str) -> str:

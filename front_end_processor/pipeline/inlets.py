@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -25,8 +26,13 @@ FHIR_SENDER = "fhir"
 
 def wait(captured: Captured) -> Settled:
     """Return the fate of a message once it is on disk. Raises: NotStored if it is not."""
+    return fate_of(captured.settled)
+
+
+def fate_of(settled: Future[Settled]) -> Settled:
+    """Return what the writer made of a message. Raises: NotStored if it is not on disk."""
     try:
-        return captured.settled.result(WAIT_S)
+        return settled.result(WAIT_S)
     except TimeoutError:
         raise NotStored from None
     except Exception as fault:  # noqa: BLE001 - told apart by `failure`

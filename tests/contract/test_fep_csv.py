@@ -1,6 +1,7 @@
 """CSV extracts: what each kind of row becomes, and what a file that is not right comes to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -241,6 +242,16 @@ def test_bad_rows_are_given_back_with_their_reasons_and_the_good_ones_go_on(fep)
     assert len(became(fep, "ChargeItem")) == 2
     assert [row.fate for row in rows(fep)] == ["captured", "set_aside"]
     assert "张" not in rows(fep)[1].reason
+
+
+def test_rejected_rows_come_back_with_the_delimiter_and_in_the_character_set_of_the_hospital(fep):
+    profile = replace(fep.profile, csv={**fep.profile.csv, "delimiter": "\t", "charset": "gb18030"})
+    raw = file_of("patients", {"patient_no": "", "name": "Zhang"}).replace(b",", b"\t")
+    taken = CsvInlet(fep.capture, profile).take("patients-20260401-01.csv", raw)
+    header, row = (line.split("\t") for line in taken.rejected.decode("gb18030").splitlines())
+    assert header == [*raw.decode().splitlines()[0].split("\t"), "reason"]
+    assert len(row) == len(header)
+    assert row[-1] == '"line 2: patient_no (患者编号) is empty"'
 
 
 def test_a_header_without_a_needed_column_names_it(fep):

@@ -81,6 +81,32 @@ def test_a_wrong_file_fails_with_its_reason_and_the_next_one_is_taken(tmp_path):
     assert desk.in_("done") == ["b.csv"]
 
 
+def test_a_file_that_nothing_can_be_made_of_fails_and_the_next_one_is_taken(tmp_path):
+    desk = Desk(tmp_path)
+    (tmp_path / "a.csv").write_text("x\n")
+    (tmp_path / "b.csv").write_text("x\n")
+    desk.outcome = OverflowError("Zhang San")
+    desk.looks()
+    assert desk.in_(".") == []
+    reason = (tmp_path / "failed" / "a.csv.reason.txt").read_text()
+    assert "OverflowError" in reason
+    assert "Zhang" not in reason
+    assert [name for name, _ in desk.aside] == ["a.csv", "b.csv"]
+
+
+def test_a_file_that_cannot_even_be_set_aside_does_not_end_the_watch(tmp_path):
+    desk = Desk(tmp_path)
+    (tmp_path / "a.csv").write_text("x\n")
+    desk.outcome = OverflowError()
+
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    desk.drop._set_aside = broken
+    desk.looks()
+    assert desk.in_("failed") == ["a.csv", "a.csv.reason.txt"]
+
+
 def test_rejected_rows_are_given_back_as_a_file(tmp_path):
     desk = Desk(tmp_path)
     desk.outcome = Taken(3, b"head,reason\nrow,why\n", "1 rows were not taken")

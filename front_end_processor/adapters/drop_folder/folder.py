@@ -132,8 +132,7 @@ class DropFolder:
     def _handle(self, file: Path) -> None:
         if file.stat().st_size > self._max_bytes:
             reason = f"The file is over {self._max_bytes} bytes; write it in parts."
-            self._set_aside(file.name, b"", reason, file.stat().st_size)
-            self._move(file, FAILED, reason)
+            self._fail(file, b"", reason, file.stat().st_size)
             return
         raw = file.read_bytes()
         try:
@@ -142,17 +141,29 @@ class DropFolder:
             if time.monotonic() - self._seen[file.name].since >= self._unfinished_s:
                 self._fail(file, raw, fault.text)
             return
-        except NotNow:
+        except (NotNow, OSError):
             raise
         except Rejected as fault:
             self._fail(file, raw, fault.text)
+            return
+        except Exception as fault:  # noqa: BLE001 - it would end this start and each one after it
+            kind = type(fault).__name__
+            log.error("drop_folder.broke", kind=kind)
+            self._fail(
+                file, raw, f"This processor could not read the file ({kind}); report it, with the file."
+            )
             return
         if taken.reasons:
             self._write_rejected(file, taken)
         self._move(file, DONE if taken.rows or not taken.reasons else FAILED, "")
 
-    def _fail(self, file: Path, raw: bytes, reason: str) -> None:
-        self._set_aside(file.name, raw, reason, len(raw))
+    def _fail(self, file: Path, raw: bytes, reason: str, size: int | None = None) -> None:
+        try:
+            self._set_aside(file.name, raw, reason, len(raw) if size is None else size)
+        except (NotNow, OSError):
+            raise
+        except Exception as fault:  # noqa: BLE001 - the file itself and its reason are kept in failed/
+            log.error("drop_folder.not_set_aside", kind=type(fault).__name__)
         self._move(file, FAILED, reason)
 
     def _write_rejected(self, file: Path, taken: Taken) -> None:
