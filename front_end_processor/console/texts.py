@@ -77,7 +77,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "set_aside": ("本机搁置", "Set aside here"),
     "repeated": ("重复发送", "Sent again"),
     "captured": ("已接收", "Captured"),
-    "times_again": ("次重复", "more times"),
+    "times_again": ("次重复", "sent again"),
     "at_hub": ("到达中心", "At the hub"),
     "details": ("详情", "Details"),
     "peer": ("来源地址", "Peer"),
@@ -195,6 +195,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "entry_limit": ("只列出前", "Only the first"),
     "http_error": ("出错了", "Something is wrong"),
     "table_caption": ("收到的消息，最新在前", "What came in, newest first"),
+    "milliseconds": ("毫秒", "ms"),
+    "resource_count": ("个资源", "resources"),
 }
 
 TEXTS: Mapping[str, Mapping[str, str]] = {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +10,8 @@ from flask.testing import FlaskClient
 
 from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import look, outbox
+from front_end_processor.console.content import show
+from front_end_processor.console.view import LinkState
 from tests.fep_world import PASSWORD, adt, capture, processor, rows
 
 
@@ -70,8 +73,6 @@ def test_the_list_shows_each_message_with_its_fate_and_reason(engineer):
 
 def test_when_the_hub_has_stored_it_the_list_says_so_and_when(engineer, fep):
     with fep.cache.writing() as connection:
-        from datetime import UTC, datetime
-
         at = datetime(2026, 4, 1, 2, 3, 4, tzinfo=UTC)
         connection.execute(sa.update(outbox).values(confirmed_at=at, settled_at=at, fate="stored"))
     page = engineer.get("/").text
@@ -110,6 +111,9 @@ def test_the_list_is_paged_newest_first(engineer, fep):
     second = engineer.get(onward[1].replace("&amp;", "&")).text
     assert "M05" in second
     assert "GOOD" in second
+    back = re.search(r'rel="prev" href="([^"]+)"', second)
+    assert back
+    assert "M59" in engineer.get(back[1].replace("&amp;", "&")).text
 
 
 def test_content_is_shown_on_request_only_and_every_look_is_noted(engineer, fep):
@@ -128,6 +132,59 @@ def test_a_set_aside_message_is_replayed_from_its_page(engineer, fep, monkeypatc
     again = engineer.post("/messages/2/replay", data={"token": token_in(page)}, follow_redirects=True)
     assert "重新处理后仍被搁置" in again.text
     assert rows(fep, look)[0].action == "replay"
+
+
+def test_a_message_is_captured_when_its_cause_is_gone(engineer, fep, monkeypatch):
+    old = adt("OLD").replace(b"|2.5|", b"|2.0|")
+    number = capture(fep, old).seq
+    page = engineer.get(f"/messages/{number}?fate=set_aside").text
+    assert "本机不接收 HL7 版本 2.0。" in page
+    monkeypatch.setitem(fep.profile.hl7v2, "versions", ["2.0", "2.5"])
+    token = token_in(page)
+    again = engineer.post(f"/messages/{number}/replay", data={"token": token}, follow_redirects=True)
+    assert "已重新处理，消息正发往中心。" in again.text
+    assert "待发送" in again.text
+
+
+def test_the_messages_beside_one_are_those_asked_for(engineer, fep):
+    worse = capture(fep, adt("WORSE", event="Z98")).seq
+    page = engineer.get("/messages/2?fate=set_aside").text
+    assert 'rel="prev"' not in page
+    assert f'rel="next" href="/messages/{worse}?fate=set_aside"' in page
+    assert 'rel="prev" href="/messages/1"' in engineer.get("/messages/2").text
+
+
+def test_the_links_state_is_told_with_its_time(engineer, fep):
+    assert "未配置总线" in engineer.get("/").text
+    since = datetime(2026, 4, 1, 2, 3, 4, tzinfo=UTC)
+    fep.console.link = lambda: LinkState(False, since)
+    assert "总线断开，自 04-01 10:03:04" in engineer.get("/").text
+    fep.console.link = lambda: LinkState(True, since)
+    assert "总线已连接" in engineer.get("/").text
+
+
+@pytest.mark.parametrize(
+    "question", ["before=²", "after=x", "since=0001-01-01T00:00", "refresh=1", "fate=nothing", "lang=xx"]
+)
+def test_an_address_nobody_could_click_together_harms_nothing(engineer, question):
+    assert engineer.get(f"/?{question}").status_code == 200
+
+
+def test_a_message_far_out_of_range_is_not_found(engineer):
+    assert engineer.get(f"/messages/{10**30}").status_code == 404
+
+
+def test_numbers_keep_their_digits_in_the_content():
+    bundle = b'{"entry":[{"request":{"method":"PUT","url":"Observation/1"},"resource":{"value":12.50}}]}'
+    shown = show(b"MSH|^~\\&|A\rPID|1\r", "utf-8", [bundle])
+    assert shown.resources == [("PUT Observation/1", '{\n  "value": 12.50\n}')]
+    assert shown.lines == [("MSH", "|^~\\&|A"), ("PID", "|1")]
+
+
+def test_there_is_an_icon_and_the_style_is_small(stranger):
+    with stranger.get("/favicon.ico") as icon, stranger.get("/static/console.css") as style:
+        assert icon.mimetype == "image/svg+xml"
+        assert len(style.data) < 12_000
 
 
 def test_a_post_without_the_pages_token_does_nothing(engineer, fep):
