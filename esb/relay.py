@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import OperationalError
 
 from esb.envelope import CONTENT_TYPE, TYPE, VERSION, Entry, pack
+from esb.errors import NotNow
 from esb.outbox import due, entry_of, mark_confirmed
 from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, Message, Publisher
 from esb.seal import Keys, PublicKeys, seal
@@ -193,8 +194,8 @@ class Relay:
                 continue
             try:
                 found, confirmed = self._step()
-            except OperationalError:
-                log.warning("relay.database_away")
+            except (OperationalError, NotNow) as error:
+                log.warning("relay.not_now", kind=type(error).__name__)
                 found, confirmed = 1, 0
             if found and confirmed < found:
                 self._stopping.wait(pause_s)

@@ -9,26 +9,38 @@ from typing import Any
 
 from esb.consumer import Delivery
 from esb.envelope import TYPE, VERSION, Entry, unpack
-from esb.errors import Malformed
+from esb.errors import Malformed, NotNow
 from esb.relay import claims_of
 from esb.seal import Keys, NotTrusted, PublicKeys, load_keys, load_public, open_sealed
 
-REFRESH_S = 15.0
+REFRESH_S = 2.0
 
 
 class Directory:
-    """The facilities' public keys as last read; unknown or renewed ones are read again, not too often."""
+    """The facilities' public keys as last read; unknown or renewed ones are read again, not too often.
+
+    Nobody is refused by keys that were read before the message came: it waits until they may be read again.
+    """
 
     def __init__(self, read: Callable[[], dict[str, dict[str, Any]]]) -> None:
         self._read = read
         self._keys: dict[str, PublicKeys] = {}
-        self._read_at = 0.0
+        self._read_at = -REFRESH_S
+        self._doubted: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def keys_of(self, facility: str) -> PublicKeys:
-        """Return a facility's public keys. Raises: NotTrusted if it is not registered."""
+        """Return a facility's public keys, read again if it is not among them.
+
+        Raises: NotTrusted if it is not registered; NotNow if that was looked up a moment ago.
+        """
         if facility not in self._keys:
-            self.refresh()
+            with self._lock:
+                self._refresh()
+        return self.known_keys_of(facility)
+
+    def known_keys_of(self, facility: str) -> PublicKeys:
+        """Return a facility's public keys as last read. Raises: NotTrusted if it is not among them."""
         if facility not in self._keys:
             raise NotTrusted("The sender is not registered; add it with `hie facility add`.")
         return self._keys[facility]
@@ -37,17 +49,21 @@ class Directory:
         """Say whether a facility has keys here."""
         return facility in self._keys
 
-    def refresh(self) -> bool:
-        """Read the keys again unless that was done a moment ago; return whether any key is new."""
+    def look_again(self, message: str) -> None:
+        """See to it that the keys were read after a message was first doubted.
+
+        Raises: NotNow if they were read a moment before; the message waits and is doubted again.
+        """
         with self._lock:
-            if time.monotonic() - self._read_at < REFRESH_S:
-                return False
-            found = {code: load_public(jwks) for code, jwks in self._read().items()}
-            is_new = {c: k.sign.thumbprint() for c, k in found.items()} != {
-                c: k.sign.thumbprint() for c, k in self._keys.items()
-            }
-            self._keys, self._read_at = found, time.monotonic()
-            return is_new
+            if self._read_at <= self._doubted.setdefault(message, time.monotonic()):
+                self._refresh()
+            del self._doubted[message]
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < REFRESH_S:
+            raise NotNow("The hospitals' keys were read a moment ago; they are read again shortly.")
+        self._keys = {code: load_public(jwks) for code, jwks in self._read().items()}
+        self._read_at = time.monotonic()
 
 
 def read_own_keys(key_dir: Path) -> Keys:
@@ -71,7 +87,7 @@ def sender_of(delivery: Delivery) -> str:
 def open_envelope(delivery: Delivery, directory: Directory, own: Keys) -> list[Entry]:
     """Return the entries of an envelope whose sender, signature and seal hold.
 
-    Raises: NotTrusted, Malformed.
+    Raises: NotTrusted, Malformed; NotNow while its sender's keys cannot be read again.
     """
     facility = sender_of(delivery)
     properties = delivery.properties
@@ -80,10 +96,13 @@ def open_envelope(delivery: Delivery, directory: Directory, own: Keys) -> list[E
         raise Malformed("The envelope's type or version is not known here.")
     claims = claims_of(facility, delivery.route, properties.message_id or "")
     signature = str(headers.get("signature", ""))
+
+    def opened() -> list[Entry]:
+        sender = directory.known_keys_of(facility)
+        return unpack(open_sealed(delivery.body, signature, claims, sender=sender, own=own))
+
     try:
-        plain = open_sealed(delivery.body, signature, claims, sender=directory.keys_of(facility), own=own)
+        return opened()
     except NotTrusted:
-        if not directory.refresh():
-            raise
-        plain = open_sealed(delivery.body, signature, claims, sender=directory.keys_of(facility), own=own)
-    return unpack(plain)
+        directory.look_again(f"{facility} {properties.message_id}")
+    return opened()

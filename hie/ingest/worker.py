@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ from esb.inbox import taken
 from esb.relay import stated_entries
 from esb.seal import Keys
 from hie.config import Config
-from hie.errors import HieError, NotNow, Rejected
+from hie.errors import HieError, Malformed, NotNow, Rejected
 from hie.ingest.opening import Directory, open_envelope, sender_of
 from hie.ingest.reading import Item, read_entry
 from hie.ingest.storing import Ledger, close_ledger, put_aside, store_items
@@ -36,8 +36,14 @@ from hie.security.actor import Actor
 
 log = structlog.get_logger(__name__)
 
+# Classes of SQLSTATE: connection, deadlock, resources, locks, operator, system.
+AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
+READ_ONLY = "25006"
+# A statement that took too long may take as long the next time.
+QUERY_CANCELED = "57014"
 MAX_ENTRIES = 200
 UNKNOWN = "The hub failed on this message again and again for a reason nobody foresaw; ask its operator."
+UNREADABLE = "The hub could not read this message for a reason nobody foresaw; ask its operator."
 Key = tuple[str, int, int]
 
 
@@ -52,9 +58,9 @@ class Refused(NamedTuple):
 class _Failing(Exception):
     """An entry failed for a reason nobody foresaw."""
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, key: Key) -> None:
         super().__init__()
-        self.item = item
+        self.key = key
 
 
 @dataclass(slots=True)
@@ -72,48 +78,71 @@ class Worker:
 
         Raises: NotNow if nothing more can be stored at the moment; what was stored before stays stored.
         """
-        dead: set[int] = set()
+        entries, faults = self._open(deliveries)
+        for begin in range(0, len(entries), MAX_ENTRIES):
+            self._take_in(queue, entries[begin : begin + MAX_ENTRIES])
+        self._refuse(faults)
+        return {delivery.tag for delivery, _ in faults}
+
+    def _open(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[list[tuple[str, Entry]], list[tuple[Delivery, Rejected]]]:
+        """Return the entries of the envelopes that hold, and the others each with its fault.
+
+        Raises: NotNow after all were looked at, so that those in doubt wait for the same look at the keys.
+        """
         entries: list[tuple[str, Entry]] = []
+        faults: list[tuple[Delivery, Rejected]] = []
+        wait: NotNow | None = None
         for delivery in deliveries:
             try:
                 opened = open_envelope(delivery, self.directory, self.own)
-            except Rejected as fault:
-                self._refuse(delivery, fault)
-                dead.add(delivery.tag)
-            except (OperationalError, PoolTimeoutError):
-                raise NotNow("The database is away; the messages wait.") from None
-            else:
                 facility = sender_of(delivery)
                 entries += ((facility, entry) for entry in opened)
-        for begin in range(0, len(entries), MAX_ENTRIES):
-            self._take_in(queue, entries[begin : begin + MAX_ENTRIES])
-        return dead
+            except Rejected as fault:
+                faults.append((delivery, fault))
+            except NotNow as error:
+                wait = error
+            except (DBAPIError, PoolTimeoutError):
+                raise NotNow("The database is away; the messages wait.") from None
+            except Exception as error:
+                log.error("ingest.unknown_failure", kind=type(error).__name__, exc_info=without_text(error))
+                faults.append((delivery, Malformed()))
+        if wait is not None:
+            raise wait
+        return entries, faults
 
     def _take_in(self, queue: str, entries: Sequence[tuple[str, Entry]]) -> None:
+        """Settle the entries in one transaction; one by one where the database refuses what they share."""
         try:
             with Session(self.engine) as session, session.begin():
                 _check_alone(session, queue)
                 self._settle(session, entries)
         except _Failing as failing:
-            self._count(failing.item)
+            self._count(failing.key)
             raise NotNow("A message fails for an unknown reason; it is tried again.") from None
-        except (OperationalError, PoolTimeoutError, psycopg.OperationalError) as error:
-            log.warning("ingest.database_away", kind=type(error).__name__)
-            raise NotNow("The database is away; the messages wait.") from None
-        except (DBAPIError, psycopg.Error) as error:
-            log.error("ingest.database_refused", kind=type(error).__name__)
-            raise NotNow("The database refused the batch; it is tried again.") from None
+        except (DBAPIError, PoolTimeoutError, psycopg.Error) as error:
+            if is_away(error):
+                log.warning("ingest.database_away", kind=type(error).__name__)
+                raise NotNow("The database is away; the messages wait.") from None
+            log.error("ingest.database_refused", kind=type(error).__name__, exc_info=without_text(error))
+            if len(entries) > 1:
+                for one in entries:
+                    self._take_in(queue, [one])
+                return
+            facility, entry = entries[0]
+            self._count((facility, entry.epoch, entry.seq))
+            raise NotNow("The database refused a message; it is tried again.") from None
         self.stored()
 
     def _settle(self, session: Session, entries: Sequence[tuple[str, Entry]]) -> None:
         """Store what can be stored. Raises: _Failing if an entry fails for an unknown reason."""
         ledger = Ledger(datetime.now(UTC))
         fresh = _not_taken(session, entries, ledger)
-        items, refused = _read(fresh)
-        tries = _tries(session, items)
+        tries = _tries(session, fresh)
         tired = {key for key, count in tries.items() if count >= self.config.ingest_tries}
-        refused += [Refused(i.facility, i.entry, UNKNOWN) for i in items if i.key in tired]
-        items = [item for item in items if item.key not in tired]
+        items, refused = _read([one for one in fresh if _key(*one) not in tired])
+        refused += [Refused(*one, UNKNOWN) for one in fresh if _key(*one) in tired]
         self._store(session, items, ledger, refused)
         for one in refused:
             log.warning("ingest.set_aside", facility=one.facility, seq=one.entry.seq, reason=one.reason)
@@ -130,9 +159,9 @@ class Worker:
         try:
             with session.begin_nested():
                 store_items(session, items, ledger, self.config.zone, self.config.relation_days)
-        except (OperationalError, psycopg.OperationalError, NotNow):
-            raise
-        except Exception as error:  # noqa: BLE001  the fate of every failure is decided here
+        except Exception as error:
+            if is_away(error):
+                raise
             _rewind(ledger, *mark)
             if len(items) == 1:
                 refused.append(_judge(items[0], error))
@@ -141,9 +170,9 @@ class Worker:
             self._store(session, items[:half], ledger, refused)
             self._store(session, items[half:], ledger, refused)
 
-    def _count(self, item: Item) -> None:
+    def _count(self, key: Key) -> None:
         """Count a failure nobody foresaw, outside the transaction that was rolled back."""
-        row = {"message_id": _name(item.key), "count": 1, "last_error": "unknown", "at": datetime.now(UTC)}
+        row = {"message_id": _name(key), "count": 1, "last_error": "unknown", "at": datetime.now(UTC)}
         statement = insert(attempt).values(row)
         statement = statement.on_conflict_do_update(
             index_elements=["message_id"], set_={"count": attempt.c.count + 1, "at": statement.excluded.at}
@@ -151,31 +180,42 @@ class Worker:
         try:
             with self.engine.begin() as connection:
                 connection.execute(statement)
-        except OperationalError:
+        except (DBAPIError, PoolTimeoutError):
             raise NotNow("The database is away; the messages wait.") from None
 
-    def _refuse(self, delivery: Delivery, fault: Rejected) -> None:
-        """Note an envelope that cannot be trusted or read; tell whoever the broker says sent it."""
-        user = str(delivery.properties.user_id or "")
-        log.error("ingest.refused", sender=user, message=delivery.properties.message_id, reason=fault.text)
+    def _refuse(self, faults: Sequence[tuple[Delivery, Rejected]]) -> None:
+        """Note the envelopes that cannot be trusted or read; tell whoever the broker says sent them.
+
+        All at once and after the rest of the batch: what is tried again is not noted twice.
+        """
+        if not faults:
+            return
         ledger = Ledger(datetime.now(UTC))
-        if self.directory.is_registered(user):
-            for epoch, seq in stated_entries(delivery.properties.headers or {}):
-                ledger.answer(user, epoch, seq, "set_aside", fault.text)
-        try:
-            with Session(self.engine) as session, session.begin():
-                audit.record(
-                    session,
-                    actor=Actor("client", user, user, "facility", purpose="HOPERAT"),
-                    action="E",
-                    operation="ingest",
+        rows = []
+        for delivery, fault in faults:
+            user = str(delivery.properties.user_id or "")
+            log.error(
+                "ingest.refused", sender=user, message=delivery.properties.message_id, reason=fault.text
+            )
+            if self.directory.is_registered(user):
+                for epoch, seq in stated_entries(delivery.properties.headers or {}):
+                    ledger.answer(user, epoch, seq, "set_aside", fault.text)
+            rows.append(
+                audit.audit_row(
+                    Actor("client", user, user, "facility", purpose="HOPERAT"),
+                    "E",
+                    "ingest",
                     resource_type="Bundle",
                     outcome=4,
                     http=None,
                     detail={"refused": fault.code},
                 )
+            )
+        try:
+            with Session(self.engine) as session, session.begin():
+                audit.record_many(session, rows)
                 close_ledger(session, ledger)
-        except (OperationalError, PoolTimeoutError):
+        except (DBAPIError, PoolTimeoutError):
             raise NotNow("The database is away; the messages wait.") from None
 
 
@@ -186,6 +226,14 @@ def _read(entries: Sequence[tuple[str, Entry]]) -> tuple[list[Item], list[Refuse
             items.append(read_entry(facility, entry))
         except HieError as fault:
             refused.append(Refused(facility, entry, reason_of(fault)))
+        except Exception as error:
+            log.error(
+                "ingest.unknown_failure",
+                entry=_name(_key(facility, entry)),
+                kind=type(error).__name__,
+                exc_info=without_text(error),
+            )
+            refused.append(Refused(facility, entry, UNREADABLE))
     return items, refused
 
 
@@ -193,6 +241,23 @@ def reason_of(fault: HieError) -> str:
     """Return an error as the reason an interface engineer reads: the elements at fault, or its text."""
     places = [f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in fault.issues[:5]]
     return "; ".join(places) if places else fault.text
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether something failed for a cause outside of what was stored: to wait is all that helps.
+
+    Source: PostgreSQL, appendix A "Error Codes". A connection that broke has no code.
+    """
+    if isinstance(error, NotNow | PoolTimeoutError):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    if cause.sqlstate == QUERY_CANCELED:
+        return False
+    return cause.sqlstate[:2] in AWAY or cause.sqlstate == READ_ONLY
 
 
 def _judge(item: Item, error: Exception) -> Refused:
@@ -203,13 +268,16 @@ def _judge(item: Item, error: Exception) -> Refused:
         reason = "The content holds a value the database cannot keep, such as a NUL character."
         return Refused(item.facility, item.entry, reason)
     log.error(
-        "ingest.unknown_failure", entry=_name(item.key), kind=type(error).__name__, exc_info=_bare(error)
+        "ingest.unknown_failure",
+        entry=_name(item.key),
+        kind=type(error).__name__,
+        exc_info=without_text(error),
     )
-    raise _Failing(item) from None
+    raise _Failing(item.key) from None
 
 
-def _bare(error: Exception) -> tuple[type[Exception], Exception, object]:
-    """An exception's place without its text, which may quote a value."""
+def without_text(error: Exception) -> tuple[type[Exception], Exception, object]:
+    """Return an exception's place without its text, which may quote a value."""
     return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__
 
 
@@ -243,13 +311,17 @@ def _not_taken(
     return fresh
 
 
-def _tries(session: Session, items: Sequence[Item]) -> dict[Key, int]:
+def _tries(session: Session, entries: Sequence[tuple[str, Entry]]) -> dict[Key, int]:
     """Return how often entries of this batch have failed before; usually nothing has."""
     if session.scalar(select(attempt.c.message_id).limit(1)) is None:
         return {}
-    names = {_name(item.key): item.key for item in items}
+    names = {_name(_key(*one)): _key(*one) for one in entries}
     query = select(attempt.c.message_id, attempt.c.count).where(attempt.c.message_id.in_(names))
     return {names[name]: count for name, count in session.execute(query)}
+
+
+def _key(facility: str, entry: Entry) -> Key:
+    return facility, entry.epoch, entry.seq
 
 
 def _name(key: Key) -> str:

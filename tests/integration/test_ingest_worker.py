@@ -1,5 +1,6 @@
 """The road into the hub: each entry once, poison set aside, nothing lost while something is away."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from hie.config import Config
 from hie.directory.facilities import facility_keys, put_facility
 from hie.ingest import storing, worker
 from hie.ingest.opening import Directory
+from hie.ingest.reading import read_entry
 from hie.ingest.redrive import redrive
 from hie.schema import AuditEventRow, Identity, Relation, Resource, ResourceHistory
 from hie.schema.exchange import attempt, inbox, outbox, set_aside
@@ -30,6 +32,7 @@ AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 HUB = generate_keys("hub")
 HOSPITALS = {code: generate_keys(code) for code in ("H01", "H02")}
 STRANGER = generate_keys("H01")
+NEWCOMER = generate_keys("H03")
 
 
 @pytest.fixture
@@ -196,18 +199,44 @@ def test_an_envelope_cut_short_is_dead_lettered_and_its_sender_told(hub: worker.
     good = sealed([made(1, entry(patient())), made(2, entry(patient("p2")))])
     assert hub.handle("ingest.0", [replace(good, body=good.body[:-9])]) == {1}
     hub.handle("ingest.0", [sealed([made(3, entry(patient("p3")))])])
-    assert hub.handle("ingest.0", [replace(good, body=good.body[:-9])]) == {1}
+    assert handle_in_time(hub, [replace(good, body=good.body[:-9])]) == {1}
     assert (1, "set_aside") in receipts(hub)
 
 
-def test_a_renewed_key_is_known_without_a_restart(
-    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def handle_in_time(hub: worker.Worker, batch: Sequence[Delivery]) -> set[int]:
+    """Handle a batch as the consumer does: again and again while it cannot be handled yet."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return hub.handle("ingest.0", batch)
+        except NotNow:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_renewed_key_is_known_without_a_restart(hub: worker.Worker) -> None:
     hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
     with Session(hub.engine) as session, session.begin():
         put_facility(session, "H01", "H01", "", public_part(STRANGER))
-    monkeypatch.setattr("hie.ingest.opening.REFRESH_S", 0)
-    assert hub.handle("ingest.0", [sealed([made(2, entry(patient("p2")))], keys=STRANGER)]) == set()
+    renewed = [sealed([made(n, entry(patient(f"p{n}")))], keys=STRANGER, tag=n) for n in (2, 3)]
+    with pytest.raises(NotNow):
+        hub.handle("ingest.0", renewed)
+    assert handle_in_time(hub, renewed) == set()
+    assert fates(hub) == {1: "stored", 2: "stored", 3: "stored"}
+
+
+def test_a_new_hospital_is_known_without_a_restart(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    with Session(hub.engine) as session, session.begin():
+        put_facility(session, "H03", "H03", "", public_part(NEWCOMER))
+    assert handle_in_time(hub, [sealed([made(1, entry(patient("p3")))], "H03", keys=NEWCOMER)]) == set()
+    assert receipts(hub, "H03") == [(1, "stored")]
+
+
+def test_a_hospital_that_nobody_registered_is_refused_in_the_end(hub: worker.Worker) -> None:
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
+    batch = [sealed([made(n, entry(patient()))], "H03", keys=NEWCOMER, tag=n) for n in (1, 2, 3)]
+    assert handle_in_time(hub, batch) == {1, 2, 3}
 
 
 def test_the_newer_source_time_wins_whatever_arrives_first(hub: worker.Worker) -> None:
@@ -301,6 +330,70 @@ def test_a_bug_is_tried_again_and_then_set_aside(hub: worker.Worker, monkeypatch
     hub.handle("ingest.0", batch)
     assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
     assert count(hub, attempt) == 0
+
+
+def test_what_the_database_can_never_keep_does_not_stop_its_queue(hub: worker.Worker) -> None:
+    with hub.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE set_aside ADD CHECK (reason NOT LIKE '%birthDate%')"))
+    wrong = entry(patient("p2") | {"birthDate": "never"})
+    entries = made(1, entry(patient())), made(2, wrong), made(3, entry(patient("p3")))
+    for _ in range(2):
+        with pytest.raises(NotNow):
+            hub.handle("ingest.0", [sealed(entries)])
+    hub.handle("ingest.0", [sealed(entries)])
+    assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
+
+
+def test_a_limit_of_the_database_is_not_taken_for_its_absence(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(session: Session, items: Any, *more: Any) -> None:
+        if any(item.entry.seq == 2 for item in items):
+            session.execute(sa.text("DO $$ BEGIN RAISE program_limit_exceeded; END $$"))
+        storing.store_items(session, items, *more)
+
+    monkeypatch.setattr(worker, "store_items", too_large)
+    batch = [sealed([made(n, entry(patient(f"p{n}"))) for n in (1, 2)])]
+    for _ in range(2):
+        with pytest.raises(NotNow):
+            hub.handle("ingest.0", batch)
+    hub.handle("ingest.0", batch)
+    assert fates(hub) == {1: "stored", 2: "set_aside"}
+
+
+def test_an_entry_that_breaks_its_reader_is_set_aside(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(facility: str, one: Entry) -> Any:
+        if one.seq == 2:
+            raise RecursionError
+        return read_entry(facility, one)
+
+    monkeypatch.setattr(worker, "read_entry", read)
+    hub.handle("ingest.0", [sealed([made(n, entry(patient(f"p{n}"))) for n in (1, 2, 3)])])
+    assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
+
+
+def test_an_envelope_that_breaks_its_reader_is_dead_lettered(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(_plain: bytes) -> Any:
+        raise RecursionError
+
+    monkeypatch.setattr("hie.ingest.opening.unpack", unpack)
+    assert hub.handle("ingest.0", [sealed([made(1, entry(patient()))])]) == {1}
+
+
+def test_a_retry_notes_a_refused_envelope_once(hub: worker.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = sealed([made(2, entry(patient()))])
+    batch = [replace(sealed([made(1, entry(patient("p2")))]), body=b"cut"), replace(good, tag=2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "store_items", fails_on(2))
+        with pytest.raises(NotNow):
+            hub.handle("ingest.0", batch)
+    assert handle_in_time(hub, batch) == {1}
+    assert receipts(hub) == [(2, "stored"), (1, "set_aside")]
+    assert count(hub, AuditEventRow) == 2
 
 
 def test_what_was_set_aside_is_stored_by_a_redrive(
