@@ -22,6 +22,7 @@ from hie.mpi.moves import (
     members,
     new_person,
     pair,
+    reopen_reviews,
     vetoes,
 )
 from hie.schema.mpi import Identity, NotSame, PersonLink
@@ -79,7 +80,10 @@ def not_same(session: Session, one: str, other: str, *, reason: str, now: dateti
 def undo(session: Session, seq: int, *, now: datetime, by: Actor) -> None:
     """Take back a step of the log; the step itself stays in the log, the undoing is added.
 
-    Raises: NotFound; Conflict if a later step moved the identity, or the step cannot be taken back.
+    The questions that the step answered are open again.
+
+    Raises: NotFound; Conflict if a later step moved the identity, the step cannot be taken back, or the
+    record would return to one that it was declared not the same as.
     """
     step = session.get(PersonLink, seq)
     if step is None:
@@ -92,6 +96,10 @@ def undo(session: Session, seq: int, *, now: datetime, by: Actor) -> None:
         raise Conflict("This is how the record was registered; unlink it instead.")
     if step.reason == DECLARED:
         drop_veto(session, step.identity, step.detail.partition(":")[0])
+    theirs = members(session, [step.person_from])[step.person_from]
+    if is_vetoed(vetoes(session, [step.identity]), [step.identity], theirs):
+        raise Conflict("It was declared not the same as a record of that person; take that back first.")
+    reopen_reviews(session, step.identity, actor=step.actor, at=step.at)
     move = Move(step.identity, step.person_to, step.person_from, UNDONE, f"step {seq}")
     if step.person_to == step.person_from:
         log_moves(session, [move], actor=by.id, now=now)

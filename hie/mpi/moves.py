@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, exists, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from hie.mpi.locks import identity_lock, lock
 from hie.schema.bulk import copy_in
@@ -122,6 +122,26 @@ def close_reviews(session: Session, one: str, other: str, state: str, *, actor: 
         update(ReviewItem)
         .where(ReviewItem.identity_a == first, ReviewItem.identity_b == second, ReviewItem.state == "open")
         .values(state=state, closed_at=now, closed_by=actor)
+    )
+
+
+def reopen_reviews(session: Session, identity: str, *, actor: str, at: datetime) -> None:
+    """Open again the review items of an identity that a step closed, unless the pair has an open one."""
+    again = aliased(ReviewItem)
+    is_asked = exists().where(
+        again.identity_a == ReviewItem.identity_a,
+        again.identity_b == ReviewItem.identity_b,
+        again.state == "open",
+    )
+    session.execute(
+        update(ReviewItem)
+        .where(
+            or_(ReviewItem.identity_a == identity, ReviewItem.identity_b == identity),
+            ReviewItem.closed_at == at,
+            ReviewItem.closed_by == actor,
+            ~is_asked,
+        )
+        .values(state="open", closed_at=None, closed_by=None)
     )
 
 

@@ -203,6 +203,30 @@ def test_a_review_item_is_closed_by_the_decision(session: Session, feed: Feed) -
     assert reviews(session) == []
 
 
+@pytest.mark.parametrize("decide", [links.link, links.not_same])
+def test_a_question_is_open_again_when_its_answer_is_taken_back(
+    session: Session, feed: Feed, decide: Callable[..., Any]
+) -> None:
+    feed("H01a", patient(resident=resident_id()))
+    feed("H02b", patient("欧阳建军", resident=resident_id()))
+    asked = reviews(session)
+    decide(session, "H01a", "H02b", reason="", now=NOW, by=STEWARD)
+    (last, *_) = people.steps_of(session, ["H01a", "H02b"])
+    links.undo(session, last.seq, now=NOW + timedelta(minutes=1), by=STEWARD)
+    assert reviews(session) == asked != []
+
+
+def test_undoing_brings_no_record_back_to_one_that_was_declared_another(session: Session, feed: Feed) -> None:
+    first = feed("H01a", patient(resident=resident_id()))
+    feed("H02b", patient(resident=resident_id()))
+    apart = links.unlink(session, "H01a", reason="", now=NOW, by=STEWARD)
+    (unlinked, *_) = people.steps_of(session, ["H01a"])
+    links.not_same(session, "H01a", "H02b", reason="", now=NOW, by=STEWARD)
+    with pytest.raises(Conflict, match="not the same"):
+        links.undo(session, unlinked.seq, now=NOW, by=STEWARD)
+    assert people.person_of(session, "H01a") == apart != first
+
+
 def test_an_encounters_relation_follows_its_record_when_that_is_unlinked(
     session: Session, feed: Feed
 ) -> None:
