@@ -12,11 +12,12 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from esb.envelope import deflate
 from esb.errors import HieError, NotNow
+from esb.prepared import Prepared
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Known, Settled, Verdict, decide
 from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, alias, blob, blob_need, message, outbox
@@ -213,6 +214,10 @@ class _Work:
         return [self._settle_one(submission, known.setdefault(submission.key, [])) for submission in batch]
 
     def _known(self, control_ids: set[str]) -> dict[tuple[str, str], list[Known]]:
+        # Nearly all are new: what is there is read only where something is.
+        control_ids = {id_ for id_ in control_ids if _IS_THERE.fetch(self._connection, control_id=id_)}
+        if not control_ids:
+            return {}
         columns = (
             message.c.seq,
             message.c.sender,
@@ -311,11 +316,11 @@ class _Work:
     def write(self) -> None:
         """Write everything decided."""
         if self._new:
-            self._connection.execute(insert(message), _same_keys(self._new))
+            _INSERT_MESSAGE.run(self._connection, [{**_BLANK, **row} for row in self._new])
         for seq, values in self._updates:
             self._connection.execute(update(message).where(message.c.seq == seq).values(**values))
         if self._outbox:
-            self._connection.execute(insert(outbox), self._outbox)
+            _INSERT_OUTBOX.run(self._connection, self._outbox)
         self._write_aliases()
         self._write_blobs()
 
@@ -341,17 +346,22 @@ class _Work:
                 self._connection.execute(insert(blob).values(hash=name, created_at=now, **values))
 
 
+# What a message that was set aside does not have.
+_BLANK: dict[str, object] = {"epoch": None, "entries_from": None, "entries": 0}
+_IS_THERE = Prepared(select(message.c.seq).where(message.c.control_id == bindparam("control_id")).limit(1))
+_LATER = ("repeats", "repeated_at", "replayed_at")
+_MESSAGE = [column.name for column in message.c if column.name not in _LATER]
+_INSERT_MESSAGE = Prepared(insert(message), _MESSAGE)
+_INSERT_OUTBOX = Prepared(
+    insert(outbox),
+    ("seq", "epoch", "exchange", "route", "kind", "source_at", "payload", "created_at", "eligible"),
+)
 # What a later capture of the same content leaves as it was at the first arrival.
 _FIXED = ("received_at", "inlet", "peer", "sender", "control_id", "content_hash", "raw", "size")
 
 
 def _with(warnings: str, remark: str) -> str:
     return orjson.dumps([*orjson.loads(warnings), remark]).decode()
-
-
-def _same_keys(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    blank: dict[str, object] = {"epoch": None, "entries_from": None, "entries": 0}
-    return [{**blank, **row} for row in rows]
 
 
 def failure(fault: BaseException) -> HieError:
