@@ -117,12 +117,22 @@ class Chores:
         while not stopping.is_set():
             try:
                 with self._engine.connect() as connection:
-                    if connection.scalar(select(func.pg_try_advisory_lock(CHORES_LOCK))):
-                        connection.commit()
-                        self._lead(connection, stopping)
+                    self._lead_if_first(connection, stopping)
             except DBAPIError as error:
                 log.warning("chores.database_away", kind=type(error).__name__)
             stopping.wait(CHORES_EVERY_S)
+
+    def _lead_if_first(self, connection: Connection, stopping: threading.Event) -> None:
+        """Lead if nobody else does. The lock ends with its connection, which never returns to the pool."""
+        try:
+            if not connection.scalar(select(func.pg_try_advisory_lock(CHORES_LOCK))):
+                return
+            connection.commit()
+            self._lead(connection, stopping)
+        except BaseException:
+            connection.invalidate()
+            raise
+        connection.invalidate()
 
     def _lead(self, connection: Connection, stopping: threading.Event) -> None:
         ca_file = str(self._config.ca_file) if self._config.ca_file else None

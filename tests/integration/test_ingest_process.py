@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -23,7 +24,9 @@ from esb.publisher import Publisher
 from esb.relay import Sender, claims_of, envelope
 from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
 from esb.topology import DEAD_QUEUE, HUB_USER, RECORDS, definitions, ingest_queue, receipt_queue
+from hie.config import Config
 from hie.directory.facilities import put_facility
+from hie.ingest.process import CHORES_LOCK, Chores
 from hie.schema import AuditEventRow, Resource
 from hie.schema.exchange import inbox
 
@@ -174,3 +177,20 @@ def test_the_topology_of_a_new_facility_is_declared_over_amqp(bus: Broker) -> No
         assert (
             connection.channel().queue_declare(receipt_queue("H77"), passive=True).method.message_count == 0
         )
+
+
+def test_a_leader_that_the_database_refuses_gives_its_lead_away(engine: sa.Engine) -> None:
+    class Refused(Chores):
+        def _lead(self, connection: sa.Connection, stopping: threading.Event) -> None:
+            stopping.set()
+            connection.execute(sa.text("SELECT 1/0"))
+
+    config = Config.from_env({"HIE_DATABASE_URL": engine.url.render_as_string(hide_password=False)})
+    chores = Refused(config, engine, SENDER, name="test")
+    stopping = threading.Event()
+    chores.start(stopping)
+    chores.join()
+    with sa.create_engine(engine.url).connect() as other:
+        lock = sa.select(sa.func.pg_try_advisory_lock(CHORES_LOCK))
+        until(lambda: other.scalar(lock) is True, 10)
+        other.invalidate()
