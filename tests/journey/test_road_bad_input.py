@@ -59,26 +59,53 @@ def highest(fep: Fep) -> int:
     return max((row["seq"] for row in fep.rows()), default=0)
 
 
+# what is written -> (the bytes, MSA-2 of the answer, what the answer and the row say)
 FRAMES = {
-    "a frame that never ends": FRAME_START + admission("BADFRAME1"),
-    "no start byte": admission("BADFRAME2") + FRAME_END,
-    "two messages in one frame": FRAME_START + admission("BADFRAME3") + admission("BADFRAME4") + FRAME_END,
-    "nothing that is HL7": FRAME_START + b"hello there" + FRAME_END,
+    "a frame that never ends": (FRAME_START + admission("BADFRAME1"), "BADFRAME1", "middle of a frame"),
+    "no start byte": (admission("BADFRAME2") + FRAME_END, "BADFRAME2", "byte 0x0B"),
+    "two messages in one frame": (
+        FRAME_START + admission("BADFRAME3") + admission("BADFRAME4") + FRAME_END,
+        "BADFRAME3",
+        "two messages in one frame",
+    ),
+    "nothing that is HL7": (FRAME_START + b"hello there" + FRAME_END, "", "MSH"),
 }
 
 
-@pytest.mark.parametrize("octets", FRAMES.values(), ids=FRAMES)
-def test_a_broken_frame_is_kept_with_its_reason(octets: bytes, fep: Fep):
+@pytest.mark.parametrize(("octets", "control", "said"), FRAMES.values(), ids=FRAMES)
+def test_a_broken_frame_is_answered_once_with_its_reason_and_kept(
+    octets: bytes, control: str, said: str, fep: Fep
+):
     before = highest(fep)
     with fep.mllp() as sender:
         sender.put(octets)
         sender.end()
-        answer = sender.answer()
-    assert not answer or code_of(answer) == "AR"
+        answers = [sender.answer(), sender.answer()]
+    assert answers[1] == b""
+    assert f"MSA|AR|{control}|" in text_of(answers[0])
+    assert said in text_of(answers[0])
     row = last_set_aside(fep, before)
-    assert row["reason"]
+    assert said in row["reason"]
     assert row["raw"]
     check_next_is_unaffected(fep, f"AFTERFRAME{before}")
+
+
+def test_a_sender_gone_in_the_middle_of_a_frame_gets_no_answer_and_its_bytes_are_kept(fep: Fep):
+    before = highest(fep)
+    with fep.mllp() as sender:
+        sender.put(FRAME_START + admission("GONE")[:120])
+    row = last_set_aside(fep, before)
+    assert "middle of a frame" in row["reason"]
+    assert row["raw"]
+    check_next_is_unaffected(fep, f"AFTERGONE{before}")
+
+
+@pytest.mark.parametrize("wish", ["NE", "ER", "SU", "AL"])
+def test_no_sender_of_the_enhanced_mode_is_left_without_an_answer(wish: str, fep: Fep):
+    with fep.mllp() as sender:
+        answer = sender.send(admission(f"WISH{wish}", accept=wish, answer="NE"))
+    assert code_of(answer) == "CA"
+    assert fep.wait_settled(f"WISH{wish}")["receipt"] == "stored"
 
 
 def test_after_a_broken_frame_the_same_connection_goes_on(fep: Fep):
@@ -131,6 +158,29 @@ def test_bytes_that_are_not_what_msh18_says_are_read_by_the_hospitals_own_set(fe
     assert "MSH-18" in row["warnings"]
     (patient,) = hub.search("Patient", identifier="WRONGSET")
     assert patient["name"][0]["text"] == "钱多多"
+
+
+# hospital, its profile's set -> a message in the other one, as MSH-18 says; it is no UTF-8 by chance
+OTHER_SETS = {
+    "UTF-8 at the GB18030 hospital": (0, "utf-8", "UNICODE UTF-8"),
+    "GB18030 at the UTF-8 hospital": (1, "gb18030", "GB 18030-2000"),
+}
+
+
+@pytest.mark.parametrize(("place", "codec", "named"), OTHER_SETS.values(), ids=OTHER_SETS)
+def test_msh18_beats_the_set_of_the_profile(
+    place: int, codec: str, named: str, region: dict[str, Any], hub: Hub
+):
+    fep = Fep(region["hospitals"][place])
+    control = f"OTHERSET{place}"
+    with fep.mllp() as sender:
+        assert code_of(sender.send(admission(control, name="诸葛^锦绣", codec=codec, charset=named))) == "AA"
+    row = fep.wait_settled(control)
+    assert (row["charset"], row["receipt"]) == (codec, "stored")
+    assert "MSH-18" not in row["warnings"]
+    patient = hub.found(f"Patient?identifier={control}")
+    name = patient["name"][0]
+    assert (name["text"], name["family"], name["given"]) == ("诸葛锦绣", "诸葛", ["锦绣"])
 
 
 def test_four_byte_characters_of_gb18030_arrive(fep: Fep, hub: Hub):

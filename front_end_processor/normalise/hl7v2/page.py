@@ -26,6 +26,11 @@ coding system; an impossible date is left out; both give a warning that the cons
 | AA (CA) | kept |
 | AE (CE) | read, but something needed is missing: no PID, no patient number, no MSH-10, no SCH, TXA or MRG where the event is about it |
 | AR (CR) | cannot be read, or its type, event or version is not taken; a broken frame; over the size limit |
+| none | the connection is gone; what came of a frame is kept as set aside |
+
+A frame is answered once, whatever MSH-15 and MSH-16 ask for, because an MLLP sender waits for it. A broken frame
+is answered as soon as it is known to be broken: at its end, at the next start byte, at the sender's end of
+writing, or when its rest stays away for 60 s. MSA-2 is the control id of its header, empty where there is none.
 
 Whose message it is: the number of kind `mrn` in PID-3 (types MR, PI, PT, or none) of the hospital's own authority,
 then any of that kind, then PID-2, PID-4. Kinds of numbers: `codes/identifier_type.csv` and the profile's
