@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select, true
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, select, true
 from sqlalchemy.orm import Session, aliased
 
 from hie.mpi.normalise import search_keys
 from hie.schema.mpi import Identity, IdentityKey, PersonLink, ReviewItem
 
-# Built once: to build it takes longer than PostgreSQL needs for it.
+# Built once: to build them takes longer than PostgreSQL needs for them.
 _OWN = aliased(Identity)
+PERSONS = select(Identity.id, Identity.person_id).where(
+    Identity.id == any_(bindparam("ids", type_=ARRAY(Text)))
+)
 AROUND = (
     select(Identity.id)
     .where(
@@ -59,8 +62,11 @@ def person_of(session: Session, identity: str) -> uuid.UUID | None:
 
 def persons_of(session: Session, identities: Iterable[str]) -> dict[str, uuid.UUID]:
     """Return the person of each Patient id that is known."""
-    query = select(Identity.id, Identity.person_id).where(Identity.id.in_(list(identities)))
-    return {row.id: row.person_id for row in session.execute(query)}
+    wanted = list(identities)
+    if not wanted:
+        return {}
+    rows = session.connection().execute(PERSONS, {"ids": wanted})
+    return {row.id: row.person_id for row in rows}
 
 
 def compartments_of(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotPermitted
 from hie.mpi.links import person_of
+from hie.mpi.people import persons_of
 from hie.schema.mpi import Identity
 from hie.schema.security import Relation
 from hie.security.actor import PURPOSES, Actor
@@ -52,9 +53,7 @@ def relate_by_encounters(session: Session, seen: Sequence[EncounterSeen], now: d
         days: how long after an encounter its facility may still read.
     """
     latest = {(s.facility, s.id): s for s in seen}
-    wanted = {s.identity for s in latest.values()}
-    query = select(Identity.id, Identity.person_id).where(Identity.id.in_(wanted))
-    persons = {row.id: row.person_id for row in session.execute(query)}
+    persons = persons_of(session, {s.identity for s in latest.values()})
     rows = []
     for one in sorted(latest.values(), key=lambda s: (s.facility, s.id)):
         span = relation_span(one.encounter, now, days)

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import ARRAY, BigInteger, Select, Text, any_, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from hie.mpi.moves import MANUAL, Move, log_moves, vetoes
 from hie.mpi.normalise import Demographics
@@ -18,6 +19,28 @@ from hie.schema.security import Relation
 ALTERED = ("person_id", "name_norm", "birth_date", "gender", "updated_at")
 ALTER = update(Identity).where(Identity.id == bindparam("b_id")).values({n: bindparam(n) for n in ALTERED})
 BARE = Demographics(None, None, None, frozenset())
+
+# Built once, with one array each whatever the number of ids: built, prepared and planned a single time.
+KNOWN = (
+    select(
+        Identity.id,
+        Identity.facility,
+        Identity.person_id,
+        Identity.name_norm,
+        Identity.birth_date,
+        Identity.gender,
+        func.array_remove(func.array_agg(IdentityKey.key), None),
+    )
+    .outerjoin(IdentityKey, IdentityKey.identity == Identity.id)
+    .group_by(Identity.id)
+)
+IDS = any_(bindparam("ids", type_=ARRAY(Text)))
+BY_ID = KNOWN.where(Identity.id == IDS)
+_NAMED = aliased(Identity)
+BY_PERSON = KNOWN.where(Identity.person_id.in_(select(_NAMED.person_id).where(_NAMED.id == IDS)))
+SHARING = select(IdentityKey.identity).where(
+    IdentityKey.key == any_(bindparam("keys", type_=ARRAY(BigInteger)))
+)
 
 
 @dataclass(slots=True)
@@ -91,7 +114,7 @@ def same_as_stored(
     session: Session, stated: Mapping[str, Demographics]
 ) -> tuple[dict[str, uuid.UUID], set[str]]:
     """Return the persons of those identities whose demographics are stored just so, and their ids."""
-    rows = _identities(session, Identity.id.in_(list(stated)))
+    rows = _identities(session, BY_ID, list(stated))
     unchanged = {known.id: known.person for known in rows if known.demographics == stated[known.id]}
     return unchanged, set(unchanged)
 
@@ -99,11 +122,9 @@ def same_as_stored(
 def load_world(session: Session, identities: Iterable[str], keys: Iterable[int]) -> World:
     """Return these identities, those that share a key with them, and all members of their persons."""
     wanted = set(identities)
-    query = select(IdentityKey.identity).where(IdentityKey.key.in_(list(keys)))
-    wanted |= set(session.scalars(query))
-    persons = select(Identity.person_id).where(Identity.id.in_(wanted))
+    wanted |= set(session.connection().scalars(SHARING, {"keys": list(keys)}))
     world = World()
-    for known in _identities(session, Identity.person_id.in_(persons)):
+    for known in _identities(session, BY_PERSON, sorted(wanted)):
         world._enter(known)
         world.stored_keys[known.id] = known.demographics.keys
     if world.known:
@@ -158,23 +179,10 @@ def _row(known: Known, now: datetime) -> dict[str, object]:
     }
 
 
-def _identities(session: Session, where: object) -> list[Known]:
-    columns = (
-        Identity.id,
-        Identity.facility,
-        Identity.person_id,
-        Identity.name_norm,
-        Identity.birth_date,
-        Identity.gender,
-    )
-    query = (
-        select(*columns, func.array_remove(func.array_agg(IdentityKey.key), None))
-        .outerjoin(IdentityKey, IdentityKey.identity == Identity.id)
-        .where(where)  # type: ignore[arg-type]
-        .group_by(Identity.id)
-    )
+def _identities(session: Session, query: Select[Any], ids: list[str]) -> list[Known]:
     found = []
-    for id_, facility, person, name, birth_date, gender, keys in session.execute(query):
+    rows = session.connection().execute(query, {"ids": ids})
+    for id_, facility, person, name, birth_date, gender, keys in rows:
         born: date | None = birth_date
         stored = Demographics(name, born, gender, frozenset(keys))
         found.append(Known(id_, facility, person, stored, is_bare=stored == BARE))
