@@ -41,6 +41,8 @@ from esb.prepared import Prepared
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 OPEN = text("settled_at IS NULL")
 DOUBLINGS = 4
+SET_ASIDE = "set_aside"
+TAKEN_IN = ("stored", "superseded")
 
 
 class Instant(TypeDecorator[datetime]):
@@ -170,11 +172,21 @@ def _confirm(outbox: Table, settle: bool) -> Prepared:
 
 
 def mark_settled(connection: Connection, outbox: Table, receipts: Sequence[Receipt], *, now: datetime) -> int:
-    """Write the receivers' receipts; return how many rows they closed. A second receipt changes nothing."""
+    """Write the receivers' receipts; return how many rows they closed.
+
+    A second receipt changes nothing, but that what was set aside has been stored after all.
+    """
     if not receipts:
         return 0
     rows = [
-        {"row": r.seq, "of_epoch": r.epoch, "at": now, "to_fate": r.fate, "why": r.reason and r.reason[:500]}
+        {
+            "row": r.seq,
+            "of_epoch": r.epoch,
+            "at": now,
+            "to_fate": r.fate,
+            "why": r.reason and r.reason[:500],
+            "amended": SET_ASIDE if r.fate in TAKEN_IN else "",
+        }
         for r in receipts
     ]
     return _settle(outbox).run(connection, rows).rowcount
@@ -189,7 +201,7 @@ def _settle(outbox: Table) -> Prepared:
             and_(
                 outbox.c.seq == bindparam("row"),
                 outbox.c.epoch == bindparam("of_epoch"),
-                outbox.c.settled_at.is_(None),
+                outbox.c.settled_at.is_(None) | (outbox.c.fate == bindparam("amended")),
             )
         )
         .values(settled_at=at, fate=bindparam("to_fate"), reason=bindparam("why"))

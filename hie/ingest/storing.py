@@ -161,6 +161,11 @@ def close_ledger(session: Session, ledger: Ledger) -> None:
     """Write the inbox rows and one outbox row of receipts per facility."""
     if ledger.rows:
         copy_in(session, inbox.name, Taken._fields, ledger.rows)
+    answer_all(session, ledger)
+
+
+def answer_all(session: Session, ledger: Ledger) -> None:
+    """Write one outbox row of receipts per facility."""
     rows = [
         {
             "epoch": 0,

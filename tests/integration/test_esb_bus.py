@@ -289,6 +289,20 @@ def test_a_receipt_of_another_epoch_closes_nothing(cache, outbox):
         assert mark_settled(connection, outbox, [Receipt(2, 1, "stored", None)], now=AT) == 0
 
 
+def test_a_later_receipt_counts_only_where_it_says_that_a_set_aside_entry_was_stored(cache, outbox):
+    write(cache, outbox, 2)
+    fates = sa.select(outbox.c.fate, outbox.c.reason).order_by(outbox.c.seq)
+    with cache.begin() as connection:
+        first = [Receipt(1, 1, "set_aside", "no such code"), Receipt(1, 2, "stored", None)]
+        assert mark_settled(connection, outbox, first, now=AT) == 2
+        for fate in ("set_aside", "duplicate"):
+            assert mark_settled(connection, outbox, [Receipt(1, 1, fate, None)], now=AT) == 0
+        assert connection.execute(fates).all() == [("set_aside", "no such code"), ("stored", None)]
+        later = [Receipt(1, 1, "superseded", None), Receipt(1, 2, "set_aside", "late")]
+        assert mark_settled(connection, outbox, later, now=AT) == 1
+        assert connection.execute(fates).all() == [("superseded", None), ("stored", None)]
+
+
 def test_an_envelope_names_its_place_in_the_senders_order():
     message = envelope(
         SENDER, RECORDS, record_route("H01", 5), [Entry(3, 9, AT, "ADT^A01", deflate(b"{}"))], AT

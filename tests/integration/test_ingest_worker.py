@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pika
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -135,6 +136,15 @@ def test_the_same_entry_twice_in_one_batch_is_stored_once(hub: worker.Worker) ->
     hub.handle("ingest.0", [sealed([message]), sealed([message], tag=2)])
     assert count(hub, ResourceHistory) == 0
     assert fates(hub) == {1: "stored"}
+
+
+def test_the_receipts_of_a_batch_travel_together_one_message_per_hospital(hub: worker.Worker) -> None:
+    own = [sealed([made(n, entry(patient(f"p{n}"))) for n in (seq, seq + 1)], tag=seq) for seq in (1, 3, 5)]
+    other = sealed([made(1, entry(patient("q1")))], "H02", tag=9)
+    hub.handle("ingest.0", [*own, other])
+    assert count(hub, outbox) == 2
+    assert receipts(hub, "H01") == [(seq, "stored") for seq in range(1, 7)]
+    assert receipts(hub, "H02") == [(1, "stored")]
 
 
 def broken() -> dict[str, Any]:
@@ -407,6 +417,25 @@ def test_what_was_set_aside_is_stored_by_a_redrive(
         hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
     hub.handle("ingest.0", [sealed([made(2, broken())])])
     with Session(hub.engine) as session, session.begin():
-        assert redrive(session, hub.config) == {"stored": 1, "refused": 1}
+        assert redrive(session, hub.config) == {"stored": 1, "refused": 1, "left": 1}
+    assert receipts(hub)[-1] == (1, "stored")
     assert fates(hub) == {1: "stored", 2: "set_aside"}
     assert count(hub, Resource) == 1
+
+
+def test_an_entry_that_breaks_again_does_not_end_the_redrive(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "read_entry", lambda *_: 1 / 0)
+        hub.handle("ingest.0", [sealed([made(n, entry(patient(f"p{n}"))) for n in (1, 2, 3)])])
+
+    def store(session: Session, items: Any, *more: Any) -> None:
+        if items[0].entry.seq == 2:
+            raise psycopg.errors.ProgramLimitExceeded
+        storing.store_items(session, items, *more)
+
+    monkeypatch.setattr("hie.ingest.redrive.store_items", store)
+    with Session(hub.engine) as session, session.begin():
+        assert redrive(session, hub.config) == {"stored": 2, "refused": 1, "left": 1}
+    assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
