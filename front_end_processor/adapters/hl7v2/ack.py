@@ -47,8 +47,7 @@ def header(raw: bytes, default_charset: str) -> tuple[er7.Message, str]:
 
     Where there is no readable header, an empty one: it can still be answered.
     """
-    start = raw.find(b"MSH")
-    first = re.split(b"[\r\n]", raw[start : start + 4096], maxsplit=1)[0] if start >= 0 else b""
+    first = charset.header_of(raw)
     try:
         decoded = charset.decode(first, default_charset)
         return er7.Message(decoded.text, decoded.charset), decoded.charset

@@ -7,6 +7,7 @@ decoded first. MSH-18 is looked for in the header as each likely character set w
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from front_end_processor.adapters.hl7v2.errors import DATA_TYPE, Unreadable
@@ -38,6 +39,7 @@ CODECS = {
     "UNICODEUTF32": "utf-16",
 }
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"M\x00S\x00", b"\x00M\x00S")
+_LINE_END = re.compile(b"[\r\n]")
 _HAN_ONLY = re.compile(r"[\x00-\x7f\u00b7\u2000-\u206f\u3000-\u303f\u3400-\u9fff\uff00-\uffef]*\Z")
 
 
@@ -50,17 +52,23 @@ class Decoded(NamedTuple):
     warning: str = ""
 
 
+@lru_cache(maxsize=256)
 def codec_of(name: str) -> str:
     """Return the Python codec for a name used in MSH-18 or in a profile; empty if it is unknown."""
     return CODECS.get(re.sub("[^A-Z0-9]", "", name.upper()), "")
 
 
+def header_of(raw: bytes) -> bytes:
+    """Return the MSH segment of an undecoded message, at most 4096 bytes of it; empty if there is none."""
+    start = raw.find(b"MSH")
+    return _LINE_END.split(raw[start : start + 4096], maxsplit=1)[0] if start >= 0 else b""
+
+
 def declared_charset(raw: bytes) -> str:
     """Return MSH-18 (first repetition) of an undecoded message; empty if absent or unreadable."""
-    start = raw.find(b"MSH")
-    if start < 0:
+    header = header_of(raw)
+    if not header:
         return ""
-    header = re.split(b"[\r\n]", raw[start : start + 4096], maxsplit=1)[0]
     if header.isascii():
         return _field_18(header.decode("ascii"))
     found = ""

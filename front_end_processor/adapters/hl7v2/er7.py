@@ -309,12 +309,14 @@ def separators(text: str) -> Separators:
 
 def escape(text: str, seps: Separators = DEFAULT) -> str:
     """Return text that stands for itself inside a field."""
+    if not text or text.isalnum():  # no delimiter is a letter or a digit
+        return text
     out = text.replace(seps.escape, f"{seps.escape}E{seps.escape}")
     for mark, letter in ((seps.field, "F"), (seps.component, "S"), (seps.repeat, "R"), (seps.sub, "T")):
         out = out.replace(mark, f"{seps.escape}{letter}{seps.escape}")
     if seps.truncation:
         out = out.replace(seps.truncation, f"{seps.escape}P{seps.escape}")
-    return re.sub("\r\n|\r|\n", lambda _: f"{seps.escape}.br{seps.escape}", out)
+    return _LINE_END.sub(lambda _: f"{seps.escape}.br{seps.escape}", out)
 
 
 def write(segments: Sequence[Sequence[object]], seps: Separators = DEFAULT) -> str:
