@@ -98,7 +98,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def main() -> int:
     """Bring the region up, print its pages, stay, and take it down."""
     args = parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: whoever starts it in the background of a script gave it one that is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     directory = args.dir or Path(tempfile.mkdtemp(prefix="hie-demo-"))
     region = None

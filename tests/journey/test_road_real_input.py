@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.journey.road import Fep, Hub, code_of, text_of
+from tests.journey.road import Fep, Hub, code_of, text_of, wait_for
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # Refused, each for a reason an interface engineer accepts.
@@ -57,6 +57,7 @@ def test_all_synthea_bundles_reach_the_hub(region: dict[str, Any]):
 def test_nine_of_ten_public_hl7_messages_are_taken_and_the_others_told_why(region: dict[str, Any]):
     fep = Fep(region["hospitals"][1])
     samples = files("hl7v2", "*.hl7")
+    before = max((row["seq"] for row in fep.rows()), default=0)
     refused: dict[str, str] = {}
     taken = []
     for path in samples:
@@ -71,3 +72,16 @@ def test_nine_of_ten_public_hl7_messages_are_taken_and_the_others_told_why(regio
     assert refused.keys() == REFUSED.keys(), refused
     for name, reason in REFUSED.items():
         assert reason in refused[name]
+    wait_for(
+        "the receipts of all that was taken",
+        lambda: all(row["receipt"] for row in fep.rows(f"m.seq > {before} AND m.fate = 'captured'")),
+    )
+    rows = fep.rows(f"m.seq > {before} AND m.fate = 'captured'")
+    assert len(rows) == len(taken)
+    for row in rows:
+        of_patient = [other for other in rows if other["patient_key"] == row["patient_key"]]
+        later = [other for other in of_patient if other["source_at"] > row["source_at"]]
+        # What is older than what the corpus says of the same patient elsewhere is kept as history.
+        allowed = ("stored", "superseded") if later else ("stored",)
+        assert row["receipt"] in allowed, (row["kind"], row["receipt_reason"])
+    assert sum(row["receipt"] == "stored" for row in rows) > 0.8 * len(rows)
