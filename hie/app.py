@@ -21,9 +21,9 @@ from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
 from hie import api, portal
 from hie.config import Config
+from hie.directory.own_keys import read_own_keys
 from hie.errors import HieError, Issue, NotAuthenticated, NotNow, NotPermitted
-from hie.ingest.blobs import put_blob, read_blob
-from hie.ingest.opening import read_own_keys
+from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
 from hie.security.access import Access, access, access_of
 from hie.security.actor import NOBODY, Actor

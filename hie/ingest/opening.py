@@ -1,17 +1,15 @@
 """Opens an envelope: is it from whom it says, as the broker checked, and is it meant for us?"""
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from esb.consumer import Delivery
 from esb.envelope import TYPE, VERSION, Entry, unpack
 from esb.errors import Malformed, NotNow
 from esb.relay import claims_of
-from esb.seal import Keys, NotTrusted, PublicKeys, load_keys, load_public, open_sealed
+from esb.seal import Keys, NotTrusted, PublicKeys, load_public, open_sealed
 
 REFRESH_S = 2.0
 
@@ -64,14 +62,6 @@ class Directory:
             raise NotNow("The hospitals' keys were read a moment ago; they are read again shortly.")
         self._keys = {code: load_public(jwks) for code, jwks in self._read().items()}
         self._read_at = time.monotonic()
-
-
-def read_own_keys(key_dir: Path) -> Keys:
-    """Return the hub's own keys. Raises: Malformed if they are not there or cannot be read."""
-    try:
-        return load_keys(json.loads((key_dir / "hub.jwks").read_text("utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError):
-        raise Malformed("The hub has no keys in HIE_KEY_DIR; make them with `hie keys init`.") from None
 
 
 def sender_of(delivery: Delivery) -> str:

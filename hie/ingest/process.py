@@ -21,8 +21,9 @@ from esb.relay import Relay, Sender
 from esb.topology import HUB_USER, ingest_queue
 from hie.config import Config
 from hie.directory.facilities import facility_keys
+from hie.directory.own_keys import read_own_keys
 from hie.errors import Rejected
-from hie.ingest.opening import Directory, read_own_keys
+from hie.ingest.opening import Directory
 from hie.ingest.worker import Worker
 from hie.schema.exchange import outbox
 from hie.security.chain import seal_audit

@@ -176,7 +176,15 @@ def attachment(person_id: uuid.UUID, type_: str, id_: str) -> Response:
     """Give the original of a report or document."""
     with hub().begin() as session:
         content_type, data = read_attachment(
-            session, person_id, type_, id_, now=now(), zone=zone(), by=g.actor
+            session,
+            person_id,
+            type_,
+            id_,
+            blob_dir=hub().config.blob_dir,
+            key_dir=hub().config.key_dir,
+            now=now(),
+            zone=zone(),
+            by=g.actor,
         )
     plain = content_type.split(";")[0].strip().lower()
     inline = plain in INLINE

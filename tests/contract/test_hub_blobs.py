@@ -1,12 +1,14 @@
 """Large contents: brought by the hospital that sealed them, read by who may read what names them."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from esb.blobs import name_of, seal_blob
 from esb.seal import generate_keys, load_keys, load_public, public_part
@@ -14,6 +16,12 @@ from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
 from hie.directory.facilities import put_facility
+from hie.directory.users import put_user
+from hie.mpi import people
+from hie.mpi.relations import confirm
+from hie.portal.session import COOKIE, open_session
+from hie.security.actor import Actor
+from hie.services.lookup.reports import kept_apart
 
 CONTENT = "一份很大的文件".encode() * 1000
 NAME = name_of(CONTENT)
@@ -37,6 +45,8 @@ def app(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
         for code, keys in KEYS.items():
             put_facility(session, code, code, "", public_part(keys))
             put_client(session, f"fep.{code}", SECRET, "system/*.cruds", code)
+        for username in ("doctor", "stranger"):
+            put_user(session, username, "a long enough password", role="doctor", facility="H02", name="")
     for resource in (
         {"resourceType": "Patient", "id": "p1", "name": [{"text": "张三"}]},
         {
@@ -98,6 +108,36 @@ def test_what_another_hospital_sealed_is_refused(app: Flask) -> None:
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"a.b.c\nd", sealed(content=b"another content")])
 def test_a_body_that_is_not_the_named_content_is_refused(app: Flask, body: bytes) -> None:
     assert put(app, body) in (400, 422)
+
+
+def look(app: Flask, username: str) -> TestResponse:
+    """Open the document in the portal."""
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        person = people.person_of(session, "p1")
+        cookie = open_session(session, username, datetime.now(UTC))
+    client = app.test_client()
+    client.set_cookie(COOKIE, cookie)
+    return client.get(f"/people/{person}/documents/DocumentReference/d1")
+
+
+def test_a_doctor_with_a_relation_opens_the_content_in_the_portal(app: Flask) -> None:
+    put(app, sealed())
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        doctor = Actor("user", "doctor", "H02", "doctor")
+        confirm(session, "p1", purpose="TREAT", now=datetime.now(UTC), hours=1, by=doctor)
+    answer = look(app, "doctor")
+    assert (answer.status_code, answer.content_type) == (200, "application/pdf")
+    assert answer.data == CONTENT
+
+
+def test_a_doctor_without_a_relation_does_not_find_the_content(app: Flask) -> None:
+    put(app, sealed())
+    assert look(app, "stranger").status_code == 404
+
+
+def test_the_record_offers_a_content_that_is_kept_apart(app: Flask) -> None:
+    document = app.test_client().get("/fhir/DocumentReference/d1", headers=bearer(app, "H01")).get_json()
+    assert kept_apart(document) == ("application/pdf", NAME)
 
 
 def test_without_a_token_nothing_is_kept(app: Flask) -> None:

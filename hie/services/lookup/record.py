@@ -6,10 +6,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from hie.directory.own_keys import read_own_keys
 from hie.errors import NotFound
+from hie.repository.blobs import read_blob
 from hie.repository.read import everything
 from hie.security.actor import Actor
 from hie.security.audit import record as record_audit
@@ -20,7 +23,7 @@ from hie.services.lookup.laboratory import Panel, Test, panels, tests
 from hie.services.lookup.medications import Medication, medications
 from hie.services.lookup.people import purpose_of, sources_of
 from hie.services.lookup.problems import Problem, problems
-from hie.services.lookup.reports import Report, attachment_bytes, reports
+from hie.services.lookup.reports import Report, attachment_bytes, kept_apart, reports
 from hie.services.lookup.sources import Holdings, gather
 from hie.services.lookup.timeline import Item, timeline
 from hie.services.lookup.versions import past_versions, withdrawn
@@ -120,15 +123,35 @@ def compose(holdings: Holdings, now: datetime) -> Record:
 
 
 def read_attachment(
-    session: Session, person_id: uuid.UUID, type_: str, id_: str, *, now: datetime, zone: tzinfo, by: Actor
+    session: Session,
+    person_id: uuid.UUID,
+    type_: str,
+    id_: str,
+    *,
+    blob_dir: Path,
+    key_dir: Path,
+    now: datetime,
+    zone: tzinfo,
+    by: Actor,
 ) -> tuple[str, bytes]:
     """Return (content type, bytes) of the original of a report, and write the audit row of the look.
+
+    Args:
+        blob_dir: where large contents are kept, sealed. key_dir: where the hub's keys are that open them.
 
     Raises: NotFound if the record, the report or its original is not there or may not be seen.
     """
     holdings = load(session, person_id, "portal.document", now=now, zone=zone, by=by)
     wanted = next((r for r in holdings.of(type_) if r.get("id") == id_), None) if type_ in ATTACHING else None
-    found = attachment_bytes(wanted) if wanted else None
+    if wanted is None:
+        raise NotFound
+    if apart := kept_apart(wanted):
+        content_type, name = apart
+        where = decide(by, "everything", "*", now=now).where
+        own = read_own_keys(key_dir)
+        content, _ = read_blob(session, blob_dir, own, name=name, resource=(type_, id_), where=where)
+        return content_type, content
+    found = attachment_bytes(wanted)
     if found is None:
         raise NotFound
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import unescape
 
+from esb.blobs import URL
 from hie.services.lookup.codes import code, local_id, words
 from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
@@ -112,6 +113,25 @@ def attachment_bytes(resource: Json) -> tuple[str, bytes] | None:
     return None
 
 
+def kept_apart(resource: Json) -> tuple[str, str] | None:
+    """Return (content type, name) of the large content that is a report's original; None if it has none.
+
+    Where the report carries other data that is more than text, that is the original.
+    """
+    inline = attachment_bytes(resource)
+    if inline is not None and not _is_readable(inline[0]):
+        return None
+    for attachment in _attachments(resource):
+        url = str(attachment.get("url", ""))
+        if url.startswith(URL):
+            return str(attachment.get("contentType", "application/octet-stream")), url.removeprefix(URL)
+    return None
+
+
+def _is_readable(content_type: str) -> bool:
+    return content_type.split(";", maxsplit=1)[0].strip() in READABLE
+
+
 def _of_report(resource: Json, holdings: Holdings) -> Report:
     name = words(resource.get("code"))
     parts = tuple(_report_parts(resource, holdings))
@@ -145,7 +165,8 @@ def _report(
     authors = [*(resource.get("resultsInterpreter") or ()), *(resource.get("performer") or ())]
     authors += resource.get("author") or ()
     encounters = (resource.get("context") or {}).get("encounter") or ()
-    attached = attachment_bytes(resource)
+    attached = kept_apart(resource) or attachment_bytes(resource)
+    is_shown = attached is None or (isinstance(attached[1], bytes) and _is_readable(attached[0]))
     return Report(
         id=str(resource.get("id", "")),
         type=str(resource.get("resourceType", "")),
@@ -160,7 +181,7 @@ def _report(
         old=old,
         encounter=local_id(resource.get("encounter") or (encounters[0] if encounters else None)),
         result_ids=tuple(local_id(result) for result in resource.get("result") or ()),
-        attachment="" if attached is None or attached[0].split(";")[0] in READABLE else attached[0],
+        attachment="" if attached is None or is_shown else attached[0],
     )
 
 
@@ -211,7 +232,7 @@ def without(text: str, conclusion: str) -> str:
 
 def _attached(resource: Json) -> list[tuple[str, str]]:
     found = attachment_bytes(resource)
-    if found is None or found[0].split(";")[0].strip() not in READABLE:
+    if found is None or not _is_readable(found[0]):
         return []
     charset = "gb18030" if "gb" in found[0].lower().partition("charset=")[2] else "utf-8"
     text = plain_text(found[1].decode(charset, "replace"), found[0])
