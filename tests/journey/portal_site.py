@@ -27,6 +27,7 @@ class Site:
 
     url: str
     engine: sa.Engine
+    now: datetime
     complaints: list[str] = field(default_factory=list)
 
     def person_of(self, identity: str) -> str:
@@ -50,13 +51,14 @@ class Site:
 def site(module_database_url: str) -> Iterator[Site]:
     """A portal with a small world behind it."""
     engine = sa.create_engine(module_database_url, hide_parameters=True)
+    now = datetime.now(UTC)
     with Session(engine) as session, session.begin():
-        make_world(session, datetime.now(UTC))
+        make_world(session, now)
     app = create_app(Config.from_env({"HIE_DATABASE_URL": module_database_url}))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Site(f"http://127.0.0.1:{server.server_port}", engine)
+    yield Site(f"http://127.0.0.1:{server.server_port}", engine, now)
     server.shutdown()
     thread.join(10)
     server.server_close()

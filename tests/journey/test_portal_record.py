@@ -1,9 +1,11 @@
 """What a doctor reads: all hospitals in one record, corrections visible, nothing told by colour alone."""
 
+from datetime import timedelta
+
 from playwright.sync_api import Page, expect
 
 from tests.journey.portal_site import Site, open_main
-from tests.journey.portal_world import HOSPITALS
+from tests.journey.portal_world import HOSPITALS, ZONE
 
 
 def test_the_banner_shows_allergies_identifiers_masked_and_how_fresh_each_hospital_is(
@@ -15,8 +17,11 @@ def test_the_banner_shows_allergies_identifiers_masked_and_how_fresh_each_hospit
     expect(banner.locator(".allergy-known")).to_contain_text("全身皮疹")
     expect(banner).to_contain_text("1958-04-12")
     expect(banner).to_contain_text("3301**********")
-    for name, _ in HOSPITALS.values():
-        expect(banner.locator(".as-of")).to_contain_text(name)
+    # How long ago each hospital's newest data arrived (portal_world).
+    newest = {"H01": timedelta(hours=5), "H02": timedelta(hours=1), "H03": timedelta(days=9)}
+    for code, ago in newest.items():
+        source = banner.locator(".as-of-item", has_text=HOSPITALS[code][0])
+        expect(source.locator(".num")).to_have_text(f"{(site.now - ago).astimezone(ZONE):%Y-%m-%d %H:%M}")
 
 
 def test_problems_of_all_hospitals_are_merged_by_code(page: Page, site: Site) -> None:
