@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ WINDOW_COUNT = 1000
 WINDOW_BYTES = 8 * 1024 * 1024
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,14 @@ class Publisher:
         if not self._ready.is_set() or connection is None:
             return batch.confirmed
         connection.ioloop.add_callback_threadsafe(lambda: self._enter(batch))
-        if not batch.done.wait(timeout_s):
-            log.warning("publisher.timeout", unconfirmed=len(batch.waiting), of=len(messages))
+        # A loop that ends leaves what was queued for it undone, and nobody says so.
+        until = time.monotonic() + timeout_s
+        while not batch.done.wait(min(LOOK_S, max(0.0, until - time.monotonic()))):
+            is_late = time.monotonic() >= until
+            if is_late or self._connection is not connection:
+                reason = "late" if is_late else "connection gone"
+                log.warning("publisher.gave_up", why=reason, unconfirmed=len(batch.waiting), of=len(messages))
+                break
         return list(batch.confirmed)
 
     def stop(self) -> None:
