@@ -28,7 +28,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    or_,
     select,
     text,
     update,
@@ -40,6 +39,7 @@ from esb.prepared import Prepared
 # SQLite numbers rows by itself only where the key is exactly INTEGER.
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 OPEN = text("settled_at IS NULL")
+UNSENT = text("sent_at IS NULL AND settled_at IS NULL")
 DOUBLINGS = 4
 SET_ASIDE = "set_aside"
 TAKEN_IN = ("stored", "superseded")
@@ -121,29 +121,50 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("fate", String(16)),
         Column("reason", String(500)),
         Index("ix_outbox_unsettled", "seq", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_outbox_unsent", "eligible", "seq", sqlite_where=UNSENT, postgresql_where=UNSENT),
     )
 
 
 def due(
-    connection: Connection, outbox: Table, *, now: datetime, resend_after: timedelta, limit: int
+    connection: Connection,
+    outbox: Table,
+    *,
+    now: datetime,
+    resend_after: timedelta,
+    limit: int,
+    with_resends: bool = True,
 ) -> list[Due]:
-    """Return the rows to send now, oldest first: never sent, or sent long ago without a receipt.
+    """Return the rows to send now, in order: never sent; if there is room, sent long ago without a receipt.
 
+    Finding the latter takes a look at every row that waits for its receipt; `with_resends` says whether.
     Each sending doubles the wait for the next, DOUBLINGS times: while the receiver is away for hours, the
     broker is not filled with copies.
     """
     patience = {f"before_{doubled}": now - resend_after * 2**doubled for doubled in range(DOUBLINGS + 1)}
-    return [Due(*row) for row in _due(outbox).fetch(connection, most=limit, **patience)]
+    found = _unsent(outbox).fetch(connection, most=limit)
+    if with_resends and len(found) < limit:
+        found = sorted(found + _overdue(outbox).fetch(connection, most=limit - len(found), **patience))
+    return [Due(*row) for row in found]
 
 
 @cache
-def _due(outbox: Table) -> Prepared:
+def _unsent(outbox: Table) -> Prepared:
+    return Prepared(
+        select(*(outbox.c[name] for name in Due._fields))
+        .where(outbox.c.sent_at.is_(None), outbox.c.settled_at.is_(None), outbox.c.eligible == 1)
+        .order_by(outbox.c.seq)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def _overdue(outbox: Table) -> Prepared:
     sent_at, attempts = outbox.c.sent_at, outbox.c.attempts
     patience = [bindparam(f"before_{doubled}", type_=sent_at.type) for doubled in range(DOUBLINGS + 1)]
     tired = case(*((attempts <= sent, before) for sent, before in enumerate(patience, 1)), else_=patience[-1])
     return Prepared(
         select(*(outbox.c[name] for name in Due._fields))
-        .where(outbox.c.settled_at.is_(None), outbox.c.eligible == 1, or_(sent_at.is_(None), sent_at < tired))
+        .where(outbox.c.settled_at.is_(None), outbox.c.eligible == 1, sent_at < tired)
         .order_by(outbox.c.seq)
         .limit(bindparam("most", type_=Integer))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ Transact = Callable[[Callable[[Connection], T]], T]
 MAX_ROWS = 500
 MAX_ENVELOPE_ROWS = 50
 _ENTRY = re.compile(r"([0-9]{1,10})/([0-9]{1,19})", re.ASCII)
-MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
+# Fifty messages of a hospital are a tenth of it; a receiver holds esb.consumer.PREFETCH envelopes of a queue.
+MAX_ENVELOPE_BYTES = 1024 * 1024
+# How often to look for what got no receipt in time: this part of the time.
+RESEND_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,18 @@ def relay_once(  # one step of the loop, as a function that a test can drive
     now: datetime,
     resend_after: timedelta,
     settle_on_confirm: bool,
+    with_resends: bool = True,
 ) -> tuple[int, int]:
     """Send what is due; return (rows found, rows confirmed)."""
     rows = transact(
-        lambda connection: due(connection, outbox, now=now, resend_after=resend_after, limit=MAX_ROWS)
+        lambda connection: due(
+            connection,
+            outbox,
+            now=now,
+            resend_after=resend_after,
+            limit=MAX_ROWS,
+            with_resends=with_resends,
+        )
     )
     groups = group(rows)
     messages = [envelope(sender, g[0].exchange, g[0].route, [entry_of(r) for r in g], now) for g in groups]
@@ -156,7 +168,10 @@ class Relay:
             now=datetime.now(UTC),
             resend_after=resend_after,
             settle_on_confirm=settle_on_confirm,
+            with_resends=self._is_time_for_resends(),
         )
+        self._look_every_s = resend_after.total_seconds() / RESEND_LOOKS
+        self._next_look = 0.0
         self._publisher = publisher
         self._poll_s = poll_s
         self._linger_s = linger_s
@@ -183,6 +198,14 @@ class Relay:
         if self._thread.is_alive():
             self._thread.join(timeout=15)
 
+    def _is_time_for_resends(self) -> bool:
+        """Return whether to look at what waits for receipts: while the hub is away that is much."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + self._look_every_s
+        return True
+
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         has_backlog = False
@@ -204,3 +227,5 @@ class Relay:
             else:
                 pause_s = FIRST_PAUSE_S
             has_backlog = found == MAX_ROWS
+            if has_backlog:
+                self._next_look = 0.0

@@ -153,6 +153,18 @@ def test_nothing_is_called_sent_while_the_broker_is_away():
     away.stop()
 
 
+def test_a_batch_that_meets_the_end_of_the_connection_is_given_back_at_once(publisher):
+    loop = publisher._connection.ioloop
+    # The loop ends before it comes to the batch.
+    loop_add = loop.add_callback_threadsafe
+    loop.add_callback_threadsafe = lambda _enter: loop_add(publisher._close)
+    begun = time.monotonic()
+    assert publisher.send([plain("H01.0", 1)]) == [False]
+    assert time.monotonic() - begun < 10
+    assert publisher.wait_connected(20)
+    assert publisher.send([plain("H01.0", 1)]) == [True]
+
+
 def test_another_hospitals_key_is_refused_by_the_broker(empty_bus):
     with pika.BlockingConnection(pika.URLParameters(empty_bus.url("H02", "two-word"))) as connection:
         channel = connection.channel()
@@ -281,6 +293,28 @@ def test_a_receiver_that_stays_away_is_sent_copies_ever_more_seldom(cache, outbo
                 mark_confirmed(connection, outbox, [1], now=now, settle=False)
                 sendings.append(minute)
     assert [later - earlier for earlier, later in pairwise(sendings)] == [2, 3, 5, 9, 17, 17, 17]
+
+
+def test_what_waits_for_receipts_is_not_gone_through_to_find_what_is_new(cache, outbox):
+    write(cache, outbox, 20_000)
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 100
+
+    with cache.begin() as connection:
+        connection.execute(sa.update(outbox).values(sent_at=AT, confirmed_at=AT, attempts=1))
+    write(cache, outbox, 3)
+    with cache.begin() as connection:
+        connection.connection.dbapi_connection.set_progress_handler(count, 100)
+        wait = timedelta(minutes=1)
+        fresh = due(connection, outbox, now=AT, resend_after=wait, limit=10, with_resends=False)
+        connection.connection.dbapi_connection.set_progress_handler(None, 0)
+        late = due(connection, outbox, now=AT + 2 * wait, resend_after=wait, limit=10)
+    assert [row.seq for row in fresh] == [20_001, 20_002, 20_003]
+    assert [row.seq for row in late] == [*range(1, 8), 20_001, 20_002, 20_003]
+    assert steps < 2000
 
 
 def test_a_receipt_of_another_epoch_closes_nothing(cache, outbox):

@@ -20,6 +20,7 @@ from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_
 from esb.topology import DEAD_QUEUE, HUB_USER, RECEIPTS, definitions
 from front_end_processor.app import Processor
 from front_end_processor.cache.tables import message, outbox
+from front_end_processor.console.filters import Filters
 from front_end_processor.pipeline.relay import prune_old
 from tests.fep_world import adt, capture, processor, rows, settings, until
 
@@ -113,7 +114,7 @@ def test_what_the_hub_sets_aside_shows_its_reason(fep, bus):
         capture(fep, adt("A1"))
         refused = capture(fep, adt("A2", event="A03"))
         until(lambda: unsettled(fep) == 0)
-    line, _, _ = fep.console.one(refused.seq)
+    line = fep.console.one(refused.seq, Filters()).line
     assert (line.fate, line.reason) == ("hub_set_aside", "Encounter.status: is required")
 
 

@@ -99,6 +99,7 @@ def upgrade() -> None:
     sa.Column('reason', sa.String(length=500), nullable=True),
     sa.PrimaryKeyConstraint('seq', name=op.f('pk_outbox'))
     )
+    op.create_index('ix_outbox_unsent', 'outbox', ['eligible', 'seq'], unique=False, sqlite_where=sa.text('sent_at IS NULL AND settled_at IS NULL'), postgresql_where=sa.text('sent_at IS NULL AND settled_at IS NULL'))
     op.create_index('ix_outbox_unsettled', 'outbox', ['seq'], unique=False, sqlite_where=sa.text('settled_at IS NULL'), postgresql_where=sa.text('settled_at IS NULL'))
 
     op.create_table('station',

@@ -117,6 +117,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
     )
     op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["eligible", "seq"],
+        unique=False,
+        sqlite_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
+        postgresql_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
+    )
+    op.create_index(
         "ix_outbox_unsettled",
         "outbox",
         ["seq"],
@@ -410,6 +418,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_person_link_identity"), table_name="person_link")
     op.drop_table("person_link")
     op.drop_table("person")
+    op.drop_index(
+        "ix_outbox_unsent",
+        table_name="outbox",
+        sqlite_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
+        postgresql_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
+    )
     op.drop_index(
         "ix_outbox_unsettled",
         table_name="outbox",
