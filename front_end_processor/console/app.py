@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+# Printable ASCII without backslash: browsers drop line ends and tabs, and read a backslash as a slash.
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _SEQ = "<int(max=999999999999999999):seq>"
 
 log = structlog.get_logger()
@@ -212,8 +215,7 @@ def _sign_in(app: Flask, gate: Gate) -> None:
         session.permanent = True
         session["who"] = ENGINEER
         session["token"] = secrets.token_urlsafe(24)
-        is_ours = onward.startswith("/") and not onward.startswith(("//", "/\\"))
-        return redirect(onward if is_ours else url_for("messages"))
+        return redirect(onward if _OWN_PATH.fullmatch(onward) else url_for("messages"))
 
     @app.post("/logout")
     @signed_in

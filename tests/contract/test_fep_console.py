@@ -57,6 +57,22 @@ def test_a_wrong_password_is_refused_and_guessing_is_slowed_down(stranger):
     assert stranger.post("/login", data={"password": PASSWORD}).status_code == 429
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["//evil.example/", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "/a\\b", "/张", "x"],
+)
+def test_after_signing_in_only_an_address_of_our_own_is_gone_to(stranger, target):
+    answer = stranger.post("/login", data={"password": PASSWORD, "next": target})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+
+
+def test_what_is_not_ascii_in_a_number_a_password_or_a_token_is_no_error(engineer):
+    assert [engineer.get(f"/?{key}=²").status_code for key in ("before", "after")] == [200, 200]
+    assert engineer.get("/messages/²").status_code == 404
+    assert engineer.post("/messages/2/replay", data={"token": "张"}).status_code == 400
+    assert engineer.post("/login", data={"password": "张"}).status_code == 401
+
+
 def test_after_signing_in_one_never_lands_on_another_site(stranger):
     answer = stranger.post("/login", data={"password": PASSWORD, "next": "//evil.example/"})
     assert answer.headers["Location"] == "/"
