@@ -46,7 +46,7 @@ def record(session: Session, writes: Sequence[Write], now: datetime, config: Con
     if patients:
         identify_many(session, patients, now)
     if encounters:
-        relate_by_encounters(session, encounters, now, config.relation_days)
+        relate_by_encounters(session, encounters, now, config.relation_days, config.zone)
     return outcomes
 
 

@@ -65,7 +65,7 @@ def store_items(
         session, ((outcome.compartment, one.facility) for one, outcome in zip(writes, outcomes, strict=True))
     )
     persons = identify_many(session, _patients(writes, outcomes), ledger.now, actor="ingest")
-    relate_by_encounters(session, _encounters(writes, outcomes), ledger.now, relation_days)
+    relate_by_encounters(session, _encounters(writes, outcomes), ledger.now, relation_days, zone)
     _record(session, items, outcomes, persons, ledger)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlalchemy import func, insert, select, text
@@ -46,17 +46,20 @@ class EncounterSeen:
     encounter: dict[str, Any]
 
 
-def relate_by_encounters(session: Session, seen: Sequence[EncounterSeen], now: datetime, days: int) -> None:
+def relate_by_encounters(
+    session: Session, seen: Sequence[EncounterSeen], now: datetime, days: int, zone: tzinfo
+) -> None:
     """Open, end or take back the relation that each encounter gives its facility.
 
     Args:
         days: how long after an encounter its facility may still read.
+        zone: of the region; a date in it begins when that day does there.
     """
     latest = {(s.facility, s.id): s for s in seen}
     persons = persons_of(session, {s.identity for s in latest.values()})
     rows = []
     for one in sorted(latest.values(), key=lambda s: (s.facility, s.id)):
-        span = relation_span(one.encounter, now, days)
+        span = relation_span(one.encounter, now, days, zone)
         if span is not None and one.identity in persons:
             rows.append((one.facility, persons[one.identity], one.identity, f"Encounter/{one.id}", *span))
     if rows:
@@ -65,18 +68,20 @@ def relate_by_encounters(session: Session, seen: Sequence[EncounterSeen], now: d
         session.execute(RELATE, {n: list(c) for n, c in zip(names, columns, strict=True)})
 
 
-def relation_span(encounter: dict[str, Any], now: datetime, days: int) -> tuple[datetime, datetime] | None:
+def relation_span(
+    encounter: dict[str, Any], now: datetime, days: int, zone: tzinfo
+) -> tuple[datetime, datetime] | None:
     """Return from when until when an encounter lets its facility read, or None if it opens nothing.
 
     A stay lasts until it is ended; a visit nobody ends counts from its beginning.
     """
     status, period = encounter.get("status"), encounter.get("period") or {}
-    begin = _instant(period.get("start")) or now
+    begin = _instant(period.get("start"), zone) or now
     if status in TAKING_BACK:
         return begin, begin
     window = timedelta(days=days)
     if status in ENDING:
-        return begin, (_instant(period.get("end")) or begin) + window
+        return begin, (_instant(period.get("end"), zone) or begin) + window
     if status in OPENING:
         is_stay = (encounter.get("class") or {}).get("code") in STAYING
         return begin, FOR_EVER if is_stay else begin + window
@@ -124,11 +129,11 @@ def open_until(session: Session, identity: str, now: datetime, by: Actor) -> dat
     return session.scalar(query)
 
 
-def _instant(given: object) -> datetime | None:
+def _instant(given: object, zone: tzinfo) -> datetime | None:
     if not isinstance(given, str):
         return None
     try:
         made = datetime.fromisoformat(given)
     except ValueError:
         return None
-    return made if made.tzinfo else made.replace(tzinfo=UTC)
+    return made if made.tzinfo else made.replace(tzinfo=zone)

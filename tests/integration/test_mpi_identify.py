@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from hie.schema.mpi import ReviewItem
 from hie.schema.security import Relation
 from hie.security.actor import Actor
 
+ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 STEWARD = Actor("user", "steward", None, "steward")
 
@@ -237,7 +239,7 @@ def test_an_encounters_relation_follows_its_record_when_that_is_unlinked(
         "class": {"code": "IMP"},
         "period": {"start": "2026-03-01T08:00:00+08:00"},
     }
-    relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30)
+    relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30, ZONE)
     apart = links.unlink(session, "H02b", reason="", now=NOW, by=STEWARD)
     assert session.scalars(sa.select(Relation.person_id)).all() == [apart]
 
@@ -252,14 +254,19 @@ def test_an_encounters_relation_follows_its_record_when_that_is_unlinked(
         ),
         ({"status": "finished", "period": {"end": "2025-01-01T08:00:00Z"}}, None),
         ({"status": "cancelled", "period": {"start": "2026-02-28T08:00:00Z"}}, None),
+        # A date without a time begins at midnight in the region, eight hours before UTC's.
+        (
+            {"status": "finished", "period": {"start": "2026-02-27", "end": "2026-02-28"}},
+            28 - 8 / 24 - 8 / 24,
+        ),
         ({"status": "planned"}, None),
     ],
 )
 def test_how_long_an_encounter_lets_its_hospital_read(
-    session: Session, feed: Feed, encounter: dict[str, Any], days: int | None
+    session: Session, feed: Feed, encounter: dict[str, Any], days: float | None
 ) -> None:
     feed("H02b", patient())
-    relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30)
+    relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30, ZONE)
     doctor = Actor("user", "dr", "H02", "doctor")
     until = open_until(session, "H02b", NOW, doctor)
     assert until == (None if days is None else NOW + timedelta(days=days))
@@ -270,7 +277,7 @@ def test_a_cancelled_admission_takes_its_relation_back(session: Session, feed: F
     doctor = Actor("user", "dr", "H02", "doctor")
     for status in ("in-progress", "cancelled"):
         encounter = {"status": status, "class": {"code": "IMP"}}
-        relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30)
+        relate_by_encounters(session, [EncounterSeen("e1", "H02", "H02b", encounter)], NOW, 30, ZONE)
     assert open_until(session, "H02b", NOW, doctor) is None
 
 
