@@ -268,6 +268,22 @@ def test_invalid_fhir_is_answered_with_the_element_and_never_the_value(fep: Fep)
     assert fep.post("/Patient", good).status_code in (200, 201)
 
 
+@pytest.mark.parametrize("address", ["", "/"], ids=["/fhir", "/fhir/"])
+def test_the_base_address_of_the_fhir_inlet_is_one_with_and_without_its_slash(
+    address: str, fep: Fep, hub: Hub
+):
+    number = f"BASE{len(address)}"
+    patient = {"resourceType": "Patient", "identifier": [{"system": "urn:x", "value": number}]}
+    entry = {"resource": patient, "request": {"method": "POST", "url": "Patient"}}
+    body = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    answer = fep.post(address, body, **{"X-Request-Id": number})
+    assert (answer.status_code, answer.history) == (200, [])
+    assert fep.wait_settled(number)["receipt"] == "stored"
+    assert (
+        hub.found(f"Patient?identifier={number}")["id"] in answer.json()["entry"][0]["response"]["location"]
+    )
+
+
 def test_a_file_with_a_wrong_header_is_moved_aside_with_the_reason(fep: Fep):
     name = "patients-20260401-91.csv"
     fep.drop(name, "甲,乙,丙\n1,2,3\n".encode())
