@@ -97,6 +97,14 @@ _SAID: tuple[tuple[str, str], ...] = (
         "没有就诊号、账号或入院时间，就诊已略去",
     ),
     (r"a reference points at nothing that is known here", "引用指向本机未知的对象"),
+    (
+        r"The hub refuses a large content of this message \((.+)\); it is tried again\.",
+        r"中心拒收这条消息的大附件（\1），将再次上传。",
+    ),
+    (
+        r"This processor could not read the file \((\w+)\); report it, with the file\.",
+        r"本机读取文件时出错（\1），请连同文件一起报告。",
+    ),
     (r"There is no such message here\.", "这里没有这条消息。"),
     (
         r"This message was captured already; only a set-aside one can be replayed\.",
