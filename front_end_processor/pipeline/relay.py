@@ -93,9 +93,9 @@ class Link:
         """Return the name of a thread that ended by itself; empty if all run."""
         if self._stopping.is_set():
             return ""
-        parts = {"publisher": self.publisher, "relay": self._relay}
-        parts |= {thread.name: thread for thread in self._threads}
-        return next((name for name, part in parts.items() if not part.is_alive()), "")
+        alive = {"publisher": self.publisher.is_alive(), "relay": self._relay.is_alive()}
+        alive |= {thread.name: thread.is_alive() for thread in self._threads}
+        return next((name for name, is_alive in alive.items() if not is_alive), "")
 
     def _take_receipts(self, _queue: str, batch: Sequence[Delivery]) -> set[int]:
         receipts: list[Receipt] = []
