@@ -257,7 +257,7 @@ def test_an_encounters_relation_follows_its_record_when_that_is_unlinked(
         # A date without a time begins at midnight in the region, eight hours before UTC's.
         (
             {"status": "finished", "period": {"start": "2026-02-27", "end": "2026-02-28"}},
-            28 - 8 / 24 - 8 / 24,
+            28 + 8 / 24,
         ),
         ({"status": "planned"}, None),
     ],
