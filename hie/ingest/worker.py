@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import psycopg
 import structlog
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import BigInteger, Engine, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -45,6 +45,9 @@ MAX_ENTRIES = 200
 UNKNOWN = "The hub failed on this message again and again for a reason nobody foresaw; ask its operator."
 UNREADABLE = "The hub could not read this message for a reason nobody foresaw; ask its operator."
 Key = tuple[str, int, int]
+
+ALONE = select(func.pg_try_advisory_xact_lock(bindparam("queue", type_=BigInteger)))
+ANY_TRIED = select(attempt.c.message_id).limit(1)
 
 
 class Refused(NamedTuple):
@@ -290,7 +293,7 @@ def _rewind(ledger: Ledger, rows: int, receipts: dict[str, int]) -> None:
 def _check_alone(session: Session, queue: str) -> None:
     """Only one process at a time stores from a queue, whatever the broker believes."""
     key = int.from_bytes(hashlib.blake2b(queue.encode(), digest_size=8).digest(), signed=True)
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+    if not session.connection().scalar(ALONE, {"queue": key}):
         raise NotNow("Another process is still storing from this queue.")
 
 
@@ -313,7 +316,7 @@ def _not_taken(
 
 def _tries(session: Session, entries: Sequence[tuple[str, Entry]]) -> dict[Key, int]:
     """Return how often entries of this batch have failed before; usually nothing has."""
-    if session.scalar(select(attempt.c.message_id).limit(1)) is None:
+    if session.connection().scalar(ANY_TRIED) is None:
         return {}
     names = {_name(_key(*one)): _key(*one) for one in entries}
     query = select(attempt.c.message_id, attempt.c.count).where(attempt.c.message_id.in_(names))
