@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ RECORDS = "records"
 RECEIPTS = "receipts"
 DEAD = "dead"
 DEAD_QUEUE = "dead.ingest"
+INGEST_PREFIX = "ingest."
+RECEIPT_PREFIX = "receipts."
 HUB_USER = "hub"
 
 # Poison is decided by the consumer; the broker's own limit is only a backstop against a crash loop.
@@ -38,12 +41,12 @@ RECEIPT_ARGUMENTS = {**QUORUM, "x-delivery-limit": DELIVERY_LIMIT}
 
 def ingest_queue(number: int) -> str:
     """Return the name of the n-th ingest queue."""
-    return f"ingest.{number}"
+    return f"{INGEST_PREFIX}{number}"
 
 
 def receipt_queue(facility: str) -> str:
     """Return the name of the queue a facility reads its receipts from."""
-    return f"receipts.{facility}"
+    return f"{RECEIPT_PREFIX}{facility}"
 
 
 def record_route(facility: str, partition: int) -> str:
@@ -68,8 +71,12 @@ def bindings(facilities: Iterable[str], ingest_queues: int) -> list[tuple[str, s
 def permissions(user: str) -> dict[str, str]:
     """Return what a user may configure, write and read: the hub's user all ends, a facility its own only."""
     if user == HUB_USER:
-        return {"configure": "^$", "write": f"^({RECEIPTS}|{DEAD})$", "read": r"^(ingest\.\d+|dead\.ingest)$"}
-    return {"configure": "^$", "write": f"^{RECORDS}$", "read": f"^receipts\\.{user}$"}
+        return {
+            "configure": "^$",
+            "write": f"^({RECEIPTS}|{DEAD})$",
+            "read": rf"^({re.escape(INGEST_PREFIX)}\d+|{re.escape(DEAD_QUEUE)})$",
+        }
+    return {"configure": "^$", "write": f"^{RECORDS}$", "read": f"^{re.escape(receipt_queue(user))}$"}
 
 
 def topic_permissions(user: str) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from deploy.stack.management import Management
 from deploy.stack.place import Place, Plan, write_settings
 from deploy.stack.services import Service, console_script
 from deploy.stack.several import Command
+from esb.topology import INGEST_PREFIX
 
 HTTP_PORT = 80
 INGEST_WORKERS = 2
@@ -161,6 +162,6 @@ class Hub:
 def _is_consumed(management: Management) -> bool:
     """Say whether every ingest queue has a consumer."""
     try:
-        return len(management.consumers("ingest.")) >= QUEUES
+        return len(management.consumers(INGEST_PREFIX)) >= QUEUES
     except Trouble:
         return False

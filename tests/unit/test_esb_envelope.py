@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esb import topology
 from esb.envelope import MAX_BODY, Entry, deflate, inflate, pack, partition_of, unpack
 from esb.errors import Malformed, TooLarge
 from esb.relay import group, stated_entries
@@ -157,3 +158,11 @@ def test_only_the_entries_an_envelope_states_are_answered():
 )
 def test_hostile_statements_answer_nobody(stated):
     assert stated_entries({"entries": stated}) == []
+
+
+def test_a_queues_name_is_changed_in_one_place(monkeypatch):
+    monkeypatch.setattr(topology, "INGEST_PREFIX", "intake+")
+    monkeypatch.setattr(topology, "RECEIPT_PREFIX", "answers+")
+    assert re.search(topology.permissions(HUB_USER)["read"], topology.ingest_queue(3))
+    assert re.search(topology.permissions("H01")["read"], topology.receipt_queue("H01"))
+    assert not re.search(topology.permissions("H01")["read"], topology.receipt_queue("H02"))
