@@ -124,15 +124,16 @@ def ask(person_id: uuid.UUID, given: dict[str, str], status: int = 200, **marks:
 
 
 def prefilled(text: str) -> dict[str, str]:
-    """Return what the search box already said, so that it is not typed twice."""
+    """Return the number the search box already said, so that it is not typed twice.
+
+    A name and birth date are not filled in: the search itself would then have confirmed whoever was chosen,
+    the namesake as well.
+    """
     empty = {"name": "", "birth_date": "", "number": "", "purpose": ""}
     try:
         query = parse_query(text[:80], now().astimezone(zone()).date())
     except Unclear:
         return empty
-    if query.name and query.birth_date:
-        name = "" if query.name.isascii() else query.name
-        return {**empty, "name": name, "birth_date": query.birth_date.isoformat()}
     return {**empty, "number": query.number or ""}
 
 

@@ -115,6 +115,8 @@ def open_main(page: Page, site: Site, username: str = "doctor.h02") -> None:
         person.get_by_role("link", name="打开记录").click()
     else:
         person.get_by_role("button", name="选择并确认").click()
+        page.get_by_label("姓名（全名）").fill(NAME)
+        page.get_by_label("出生日期").fill(BORN)
         page.get_by_label("诊疗").check()
         page.get_by_role("button", name="确认并打开记录").click()
     page.locator(".patient-name").wait_for()
