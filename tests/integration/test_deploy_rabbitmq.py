@@ -8,6 +8,7 @@ from pathlib import Path
 import pika
 
 from deploy.stack import ports, rabbitmq
+from deploy.stack.processes import wait_until
 from deploy.stack.rabbitmq import Broker
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -39,4 +40,6 @@ def test_a_killed_broker_comes_back_with_its_messages(servers_dir: Path) -> None
     with pika.BlockingConnection(pika.URLParameters(broker.url())) as connection:
         assert connection.channel().basic_get("kept", auto_ack=True)[2] == b"one"
     rabbitmq.stop(broker)
-    assert not any(ports.answers(port) for port in broker.ports.named().values())
+    assert wait_until(
+        lambda: not any(ports.answers(port) for port in broker.ports.named().values()), timeout_s=10
+    )
