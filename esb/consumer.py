@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 PREFETCH = 200
 IDLE_S = 0.5
 TAKE_OVER_AFTER_S = 10.0
+REOPEN_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Queue:
     pause_s: float = FIRST_PAUSE_S
     is_careful: bool = False
     quiet_since: float | None = None
+    stalled_since: float | None = None
 
 
 class Consumer:
@@ -98,7 +100,7 @@ class Consumer:
         for queue in self._queues:
             queue.channel = None
             queue.buffer.clear()
-            queue.quiet_since = None
+            queue.quiet_since = queue.stalled_since = None
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
@@ -113,7 +115,7 @@ class Consumer:
             for queue in self._queues:
                 if queue.buffer and time.monotonic() >= queue.paused_until:
                     self._settle(queue)
-            self._look_after_others()
+            self._look_around()
         for queue in self._queues:
             self._close(queue)
 
@@ -134,6 +136,7 @@ class Consumer:
         queue.channel.basic_qos(prefetch_count=PREFETCH)
 
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            queue.stalled_since = None
             if method.redelivered:
                 queue.is_careful = True
             queue.buffer.append(
@@ -169,22 +172,38 @@ class Consumer:
         queue.pause_s = FIRST_PAUSE_S
         queue.is_careful = any(d.redelivered for d in queue.buffer)
 
-    def _look_after_others(self) -> None:
-        """Take over a queue that nobody consumes, and hand it back when its owner returns."""
+    def _look_around(self) -> None:
+        """Once a second, see to the own queues and to those that nobody consumes."""
         if time.monotonic() - self._last_look < 1:
             return
         self._last_look = time.monotonic()
         for queue in self._queues:
             if queue.own:
-                continue
-            if queue.channel is None:
+                self._maybe_reopen(queue)
+            elif queue.channel is None:
                 self._maybe_take_over(queue)
-            elif not queue.buffer and self._consumers(queue.name) > 1:
+            elif not queue.buffer and self._look_at(queue.name).consumer_count > 1:
                 log.info("consumer.handed_back", queue=queue.name)
                 self._close(queue)
 
+    def _maybe_reopen(self, queue: _Queue) -> None:
+        """Consume a queue anew that holds messages and gives us none, though nobody else has them.
+
+        A broker that deleted and made the queue again, or restarted it alone, has forgotten its consumer.
+        """
+        seen = None if queue.buffer else self._look_at(queue.name)
+        if seen is None or not seen.message_count or seen.consumer_count > 1:
+            queue.stalled_since = None
+        elif queue.stalled_since is None:
+            queue.stalled_since = time.monotonic()
+        elif time.monotonic() - queue.stalled_since > REOPEN_AFTER_S:
+            log.warning("consumer.reopened", queue=queue.name, waiting=seen.message_count)
+            queue.stalled_since = None
+            self._close(queue)
+            self._open(queue)
+
     def _maybe_take_over(self, queue: _Queue) -> None:
-        if self._consumers(queue.name) > 0:
+        if self._look_at(queue.name).consumer_count > 0:
             queue.quiet_since = None
         elif queue.quiet_since is None:
             queue.quiet_since = time.monotonic()
@@ -192,9 +211,10 @@ class Consumer:
             log.warning("consumer.took_over", queue=queue.name)
             self._open(queue)
 
-    def _consumers(self, name: str) -> int:
+    def _look_at(self, name: str) -> Any:
+        """Return the broker's counts of a queue: message_count (ready), consumer_count."""
         channel = self._connection.channel()
         try:
-            return int(channel.queue_declare(name, passive=True).method.consumer_count)
+            return channel.queue_declare(name, passive=True).method
         finally:
             channel.close()

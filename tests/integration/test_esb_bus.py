@@ -251,6 +251,30 @@ def test_a_queue_whose_consumer_is_gone_is_taken_over(empty_bus, publisher, monk
     assert seen == [("ingest.1", 1)]
 
 
+def test_a_queue_that_was_made_again_is_consumed_again(empty_bus, publisher, monkeypatch):
+    monkeypatch.setattr("esb.consumer.REOPEN_AFTER_S", 0.5)
+    publisher.send([plain("H01.0", 1)])
+    seen = []
+
+    def handle(_queue, batch):
+        seen.extend(delivery.body[:1] for delivery in batch)
+        return set()
+
+    def is_back() -> bool:
+        if seen == [b"1"]:
+            with pika.BlockingConnection(pika.URLParameters(empty_bus.url())) as connection:
+                connection.channel().queue_delete("ingest.0")
+            body = definitions(WORDS, admin="admin", ingest_queues=2)
+            body["users"] = []
+            empty_bus.management.call("POST", "definitions", body)
+            publisher.send([plain("H01.0", 2)])
+            seen.append(b"again")
+        return seen[-1:] == [b"2"]
+
+    consume(empty_bus, handle, is_back, own=("ingest.0",))
+    assert seen == [b"1", b"again", b"2"]
+
+
 def test_the_outbox_reaches_the_hub_sealed_and_is_closed_by_the_receipt(empty_bus, publisher, cache, outbox):
     write(cache, outbox, 120)
     assert relay(cache, outbox, publisher) == (120, 120)

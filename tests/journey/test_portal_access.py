@@ -33,6 +33,7 @@ def test_english_keeps_the_results_of_a_search(page: Page, site: Site) -> None:
 
 def test_everything_can_be_done_by_keyboard(page: Page, site: Site) -> None:
     page.goto(site.url)
+    expect(page.locator("#username")).to_be_focused()
     page.keyboard.type("doctor.h02")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
