@@ -1,0 +1,10 @@
+"""Bulk exports and imports, asynchronous jobs, subscriptions and their deliveries."""
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
