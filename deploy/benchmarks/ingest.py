@@ -29,13 +29,13 @@ def run(data: Path | None) -> Report:
     report = Report("ingest")
     with stand.region(hospitals=1) as place:
         fsync = fsync_ms(Path(place["dir"]))
-        _round(
+        one_round(
             place, [body for n in range(WARM_UP) for body in patient_record(RESOURCES_EACH, WARM_UP_SEED + n)]
         )
         rates, waits = [], []
         for number in range(ROUNDS):
             bodies = read(data) if data else made(number)
-            rate, times = _round(place, bodies)
+            rate, times = one_round(place, bodies)
             stand.say(f"round {number + 1}: {rate:.0f} resources/s")
             rates.append(rate)
             waits.append(percentile(times, 0.5) * 1000)
@@ -63,7 +63,10 @@ def made(seed: int) -> list[bytes]:
     return [body for n in range(BUNDLES) for body in patient_record(RESOURCES_EACH, seed * BUNDLES + n)]
 
 
-def _round(place: dict[str, Any], bodies: list[bytes]) -> tuple[float, list[float]]:
+def one_round(
+    place: dict[str, Any], bodies: list[bytes], clients: int = CLIENTS
+) -> tuple[float, list[float]]:
+    """Return (resources per second, seconds of each bundle) of clients that share the bundles."""
     resources = sum(len(orjson.loads(body)["entry"]) for body in bodies)
     authorization = {
         "Authorization": f"Bearer {stand.token(place)}",
@@ -74,7 +77,7 @@ def _round(place: dict[str, Any], bodies: list[bytes]) -> tuple[float, list[floa
         times = []
         with requests.Session() as session:
             session.headers.update(authorization)
-            for body in bodies[at::CLIENTS]:
+            for body in bodies[at::clients]:
                 begin = time.monotonic()
                 answer = session.post(place["hub"]["fhir"], data=body, timeout=300)
                 if answer.status_code != 200:
@@ -83,6 +86,6 @@ def _round(place: dict[str, Any], bodies: list[bytes]) -> tuple[float, list[floa
         return times
 
     begin = time.monotonic()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        times = [spent for lane_times in pool.map(lane, range(CLIENTS)) for spent in lane_times]
+    with ThreadPoolExecutor(clients) as pool:
+        times = [spent for lane_times in pool.map(lane, range(clients)) for spent in lane_times]
     return resources / (time.monotonic() - begin), times
