@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from esb.fhir.types import RESOURCE_TYPES
-from hie.api import answers, asking
+from hie.api import answers, asking, operations, parameters
 from hie.errors import NotFound, NotValid
 from hie.mpi.people import compartments_around
 from hie.repository import read
@@ -18,7 +18,7 @@ ENTRY = b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"match"}}'
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
-    blueprint.add_url_rule("/Patient/<id_>/$everything", view_func=everything, methods=["GET", "POST"])
+    operations.add_operation(blueprint, "everything", everything)
 
 
 @access("$everything")
@@ -27,12 +27,13 @@ def everything(id_: str) -> Response:
     asking.check_accept()
     decision = asking.permitted("everything", "Patient")
     reach = asking.permitted("everything", "*")
-    types = [name for name in request.args.get("_type", "").split(",") if name]
+    given = parameters.asked(operations.operation("everything", "instance", "Patient"))
+    types = [name for value in given.get("_type", ()) for name in value.split(",") if name]
     if not RESOURCE_TYPES.issuperset(types):
         raise NotValid("_type names a type that FHIR R4 does not have.")
     since = None
-    if "_since" in request.args:
-        since = span(request.args["_since"].replace(" ", "+"), asking.hub().config.zone)
+    if "_since" in given:
+        since = span(given["_since"][0], asking.hub().config.zone)
         if since is None:
             raise NotValid("_since is no FHIR instant.")
     base = answers.base().encode()

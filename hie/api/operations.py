@@ -1,0 +1,151 @@
+"""The FHIR operations answered here, as one table: name, levels, types, parameters (FHIR R4 operations.html).
+
+The CapabilityStatement, the OpenAPI document, the routes and the texts about unknown operations are made
+from `OPERATIONS`; `operations_of(level, type_)` gives the rows of one place. A new operation is a row here, a
+view marked `@access("$name")`, and in `add_routes` of its module `add_operation(blueprint, "name", view)`,
+which opens every address the row names; the view is called with the parts of the address that vary (`type_`
+unless the row names one type, `id_` at instance level). What was asked is read by `hie.api.parameters.asked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from flask import Blueprint, Response
+
+from esb.fhir.types import RESOURCE_TYPES
+from hie.errors import HieError, NotFound
+from hie.security.access import access
+
+Level = Literal["system", "type", "instance"]
+CORE = "http://hl7.org/fhir/OperationDefinition/"
+
+
+class UnknownOperation(HieError):
+    """There is no such operation here; see the CapabilityStatement at /fhir/metadata."""
+
+    http = 404
+    code = "not-supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter that goes in.
+
+    type: a FHIR type, `Resource`, or `token`, `reference` for what is written as in a search.
+    least, most: how often it may stand; None for any number.
+    """
+
+    name: str
+    type: str
+    least: int = 0
+    most: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    types: the resource types it is of; empty for all of them. by_get: it may be asked by GET too, because
+    it changes nothing and its parameters fit an address. title: what it gives, for statements.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    types: tuple[str, ...]
+    definition: str
+    params: tuple[Param, ...]
+    title: str
+    by_get: bool = True
+
+    def is_of(self, level: Level, type_: str | None) -> bool:
+        """Say whether it is answered at a level, of a type."""
+        return level in self.levels and (level == "system" or not self.types or type_ in self.types)
+
+
+SINCE, TYPES = Param("_since", "instant"), Param("_type", "code", most=None)
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "everything",
+        ("instance",),
+        ("Patient",),
+        CORE + "Patient-everything",
+        (SINCE, TYPES),
+        "All that the region holds of a person, of all hospitals",
+    ),
+)
+
+# Where an operation stands: the level and the address, the varying parts in <>.
+PLACES: dict[Level, str] = {
+    "system": "/${name}",
+    "type": "/{type}/${name}",
+    "instance": "/{type}/<id_>/${name}",
+}
+
+
+def operations_of(level: Level, type_: str | None = None) -> list[Operation]:
+    """Return the operations answered at a level, of a type."""
+    return [operation for operation in OPERATIONS if operation.is_of(level, type_)]
+
+
+def operation(name: str, level: Level, type_: str | None = None) -> Operation:
+    """Return one operation. Raises: UnknownOperation, naming those that are answered there."""
+    for known in operations_of(level, type_):
+        if known.name == name:
+            return known
+    raise unknown(level, type_)
+
+
+def unknown(level: Level, type_: str | None) -> UnknownOperation:
+    """Return the error for an operation that is not answered at a place; it lists those that are."""
+    names = sorted("$" + known.name for known in operations_of(level, type_))
+    where = {"system": "of the whole server", "type": f"of {type_}", "instance": f"of one {type_}"}[level]
+    listed = ", ".join(names) if names else "none"
+    return UnknownOperation(f"There is no such operation {where}; known are: {listed}.")
+
+
+def add_operation(blueprint: Blueprint, name: str, view: Callable[..., Response]) -> None:
+    """Open all addresses of the operations of a name.
+
+    A row of one type has the type in its address; where the rows of a name are of different types, or a row
+    is of all, the view is told it as `type_`.
+    """
+    rows = [row for row in OPERATIONS if row.name == name]
+    several = len(rows) > 1 or any(len(row.types) != 1 for row in rows)
+    for row in rows:
+        methods = ["GET", "POST"] if row.by_get else ["POST"]
+        for level in row.levels:
+            for rule, fixed in _rules(row, level):
+                defaults = {"type_": fixed} if several and fixed else {}
+                endpoint = f"{view.__name__}.{level}.{fixed or 'any'}"
+                blueprint.add_url_rule(
+                    rule, endpoint.replace(".", "-"), view, methods=methods, defaults=defaults
+                )
+
+
+def _rules(row: Operation, level: Level) -> Iterator[tuple[str, str | None]]:
+    place = PLACES[level].replace("{name}", row.name)
+    if level == "system":
+        yield place, None
+        return
+    for type_ in row.types or (None,):
+        yield place.replace("{type}", type_ or "<type_>"), type_
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Open the addresses of all operations that are not answered, to say so."""
+    for rule in ("/$<name>", "/<type_>/$<name>", "/<type_>/<id_>/$<name>"):
+        blueprint.add_url_rule(rule, view_func=answer_unknown, methods=["GET", "POST"])
+
+
+@access("operation")
+def answer_unknown(name: str, type_: str | None = None, id_: str | None = None) -> Response:
+    """Refuse an operation that is not answered here, or not in this way."""
+    if type_ is not None and type_ not in RESOURCE_TYPES:
+        raise NotFound("There is no such resource type in FHIR R4; see /fhir/metadata.")
+    level: Level = "system" if type_ is None else "type" if id_ is None else "instance"
+    found = operation(name, level, type_)
+    raise UnknownOperation(f"${found.name} is asked by POST.")

@@ -1,0 +1,91 @@
+"""Operations as a whole: the table is what is routed, and what is not known is refused by name."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from hie.api.operations import OPERATIONS
+from hie.schema import AuditEventRow
+from tests.contract.operations_world import Caller, made_app, text_of
+
+
+@pytest.fixture(scope="module")
+def app(module_database_url: str) -> Iterator[Flask]:
+    """The application with its clients."""
+    made = made_app(module_database_url)
+    yield made
+    made.extensions["hie"].engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def call(app: Flask) -> Caller:
+    """The region's own client."""
+    return Caller(app, "bench")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_operation_is_refused_with_the_known_ones_of_its_place(call: Caller, method: str) -> None:
+    answer = call(method, "/Patient/x/$evrything")
+    assert answer.status_code == 404
+    assert "of one Patient" in text_of(answer)
+    assert "$everything" in text_of(answer)
+    assert "$evrything" not in answer.text
+    for place in ("/$nothing", "/Patient/$nothing", "/Basic/x/$nothing"):
+        assert (call(method, place).status_code, "known are" in text_of(call(method, place))) == (404, True)
+
+
+def test_an_operation_of_no_resource_type_is_refused(call: Caller) -> None:
+    assert "no such resource type" in text_of(call("GET", "/Pateint/x/$everything"))
+
+
+def test_an_unknown_operation_leaves_its_row_in_the_trail(app: Flask, call: Caller) -> None:
+    with Session(app.extensions["hie"].engine) as session:
+        count = sa.select(sa.func.count()).where(AuditEventRow.operation == "operation")
+        before = session.scalar(count)
+        call("GET", "/Patient/x/$nothing")
+        assert session.scalar(count) == before + 1
+
+
+def test_each_row_of_the_table_is_routed_and_each_route_has_its_row(app: Flask) -> None:
+    routed = {
+        (rule.rule.removeprefix("/fhir"), method)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods
+        if "$" in rule.rule and "$<" not in rule.rule and method in ("GET", "POST")
+    }
+    stated = set()
+    for row in OPERATIONS:
+        for level in row.levels:
+            head = "" if level == "system" else "/<type_>"
+            heads = [f"/{type_}" for type_ in row.types] if row.types and head else [head]
+            tail = "/<id_>" if level == "instance" else ""
+            methods = ("GET", "POST") if row.by_get else ("POST",)
+            stated |= {(f"{head}{tail}/${row.name}", method) for head in heads for method in methods}
+    assert routed == stated
+
+
+def test_what_is_asked_by_post_only_says_so(call: Caller) -> None:
+    for row in OPERATIONS:
+        if not row.by_get:
+            level = row.levels[0]
+            type_ = (row.types or ("Patient",))[0]
+            place = {"system": "", "type": f"/{type_}", "instance": f"/{type_}/x"}[level]
+            assert text_of(call("GET", f"{place}/${row.name}")) == f"${row.name} is asked by POST."
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("_sinse=2026-01-01", "known are: "),
+        ("_since=soon", "_since is no instant"),
+        ("_since=2026-01-01&_since=2026-01-02", "once only"),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_unreadable_is_refused(call: Caller, query: str, said: str) -> None:
+    patient = call.made({"resourceType": "Patient", "name": [{"text": "王芳"}]})
+    answer = call("GET", f"/Patient/{patient}/$everything?{query}")
+    assert answer.status_code == 400
+    assert said in text_of(answer)
