@@ -1,0 +1,43 @@
+"""Elements of a stored resource reached by SQL: search paths written as PostgreSQL's jsonpath.
+
+Only for what no index holds: whether an element is missing, and what to sort by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import cast, func
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+
+from esb.fhir.search_parameters import Path
+from hie.schema.repository import Resource
+
+
+def content() -> Any:
+    r"""Return the content of a resource as jsonb, NULL where it was deleted.
+
+    jsonb has no place for `\u0000`; another character stands in for it, for only the place is asked about.
+    """
+    return func.nullif(func.replace(Resource.content, r"\u0000", r"\u0001"), "").cast(JSONB)
+
+
+def text_of(path: Path, leaf: str = "", *, begin: str = "$") -> str:
+    """Return the jsonpath of an element; `leaf` is what to take from it, e.g. `.coding[*].code`."""
+    out = [begin]
+    for step in path.steps:
+        if step.startswith("?"):
+            key, _, wanted = step[1:].partition("=")
+            out.append(f' ? (@."{key}" == "{wanted}")')
+        elif step.startswith("["):
+            out[-1] = out[-1].removesuffix("[*]") + step
+        else:
+            out.append(f'."{step}"[*]')
+    if path.target and path.type == "Reference":
+        out.append(f' ? (@."reference" like_regex "(^|/){path.target}/")')
+    return "".join(out) + leaf
+
+
+def jsonpath(text: str) -> Any:
+    """Return a jsonpath that stands in a statement."""
+    return cast(text, JSONPATH)
