@@ -6,6 +6,15 @@ from hie.schema.exchange import attempt, inbox, outbox, set_aside
 from hie.schema.mpi import Identity, IdentityKey, NotSame, Person, PersonLink, ReviewItem
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey, SearchDate
 from hie.schema.security import AuditEventRow, AuditSeal, Relation
+from hie.schema.terminology import (
+    CodeSystem,
+    Concept,
+    ConceptMap,
+    ConceptMapRow,
+    LocalCode,
+    TerminologyMark,
+    ValueSet,
+)
 
 __all__ = [
     "NO_COMPARTMENT",
@@ -16,9 +25,14 @@ __all__ = [
     "AuditEventRow",
     "AuditSeal",
     "Base",
+    "CodeSystem",
+    "Concept",
+    "ConceptMap",
+    "ConceptMapRow",
     "Facility",
     "Identity",
     "IdentityKey",
+    "LocalCode",
     "NotSame",
     "Person",
     "PersonLink",
@@ -29,6 +43,8 @@ __all__ = [
     "ResourceKey",
     "ReviewItem",
     "SearchDate",
+    "TerminologyMark",
+    "ValueSet",
     "attempt",
     "inbox",
     "outbox",

@@ -1,0 +1,222 @@
+"""The codes of a value set as one SQL query over the concepts (FHIR R4 valueset.html#compose)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    cast,
+    column,
+    func,
+    literal,
+    not_,
+    null,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from hie.errors import NotValid
+from hie.schema import CodeSystem, Concept, ValueSet
+from hie.terminology.errors import NotKnown
+from hie.terminology.filters import condition
+from hie.terminology.versions import named
+
+DEEPEST = 20  # value sets that import each other
+COMPLETE = "complete"
+COLUMNS = (
+    "system", "version", "code", "display", "display_zh", "display_en", "abstract", "active", "search",
+    "branch", "ordinal",
+)  # fmt: skip
+
+
+def codes_of(session: Session, value_set_url: str) -> set[tuple[str, str]]:
+    """Return every (system, code) of a value set, named by `url` or `url|version`.
+
+    Raises: NotKnown for a value set, or a whole code system within it, that is not here.
+    """
+    found = members(session, compose_of(session, value_set_url)).subquery()
+    return {(system, code) for system, code in session.execute(select(found.c.system, found.c.code))}
+
+
+def compose_of(session: Session, canonical: str) -> dict[str, Any]:
+    """Return the compose of a value set; that of all codes where a code system names its own value set.
+
+    Raises: NotKnown.
+    """
+    value_set = named(session, ValueSet, canonical)
+    if value_set is not None:
+        return value_set.compose
+    url, _, version = canonical.partition("|")
+    known = select(CodeSystem).where(CodeSystem.value_set == url, CodeSystem.is_current)
+    if version:
+        known = known.where(CodeSystem.version == version)
+    system = session.scalars(known.limit(1)).one_or_none()
+    if system is None:
+        raise NotKnown(
+            "This value set is not known here; write it as a ValueSet resource, or correct its url."
+        )
+    return {"include": [{"system": system.url, "version": system.version}]}
+
+
+def members(session: Session, compose: dict[str, Any], depth: int = 0) -> Select[Any]:
+    """Return the query for the codes of a compose.
+
+    Columns: system, version, code, display, display_zh, display_en, abstract, active, search, branch and
+    ordinal; each (system, code) once, not ordered.
+
+    Raises: NotKnown, NotValid.
+    """
+    if depth > DEEPEST:
+        raise NotValid("Value sets import each other in a circle, or too deeply; correct their compose.")
+    includes = _list(compose.get("include"))
+    if not includes:
+        raise NotValid("A value set needs compose.include.")
+    branches = [_included(session, one, number, depth) for number, one in enumerate(includes)]
+    if len(branches) == 1:
+        found = branches[0].subquery()
+        chosen = select(found)
+    else:
+        united = union_all(*branches).subquery()
+        first = func.row_number().over(
+            partition_by=(united.c.system, united.c.code), order_by=(united.c.branch, united.c.ordinal)
+        )
+        found = select(united, first.label("first")).subquery()
+        chosen = select(*(found.c[name] for name in COLUMNS)).where(found.c.first == 1)
+    if compose.get("inactive") is False:
+        chosen = chosen.where(found.c.active)
+    for number, one in enumerate(_list(compose.get("exclude"))):
+        excluded = _included(session, one, number, depth).subquery()
+        chosen = chosen.where(not_(_is_in(found, excluded)))
+    return chosen
+
+
+def _list(given: Any) -> list[dict[str, Any]]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise NotValid("compose.include and compose.exclude are lists.")
+    return given
+
+
+def _is_in(found: Subquery, others: Subquery) -> ColumnElement[bool]:
+    return tuple_(found.c.system, found.c.code).in_(select(others.c.system, others.c.code))
+
+
+def _included(session: Session, include: dict[str, Any], branch: int, depth: int) -> Select[Any]:
+    """Return the query of one include: its codes, less what its value sets do not hold."""
+    imported = [
+        members(session, compose_of(session, canonical), depth + 1).subquery()
+        for canonical in include.get("valueSet") or ()
+    ]
+    if "system" in include:
+        base = _of_system(session, include, branch).subquery()
+    elif imported:
+        base, *imported = imported
+        base = _rebranched(base, branch).subquery()
+    else:
+        raise NotValid("An include names a system or value sets.")
+    chosen = select(base)
+    for other in imported:
+        chosen = chosen.where(_is_in(base, other))
+    return chosen
+
+
+def _rebranched(found: Subquery, branch: int) -> Select[Any]:
+    columns = [literal(branch).label("branch") if c.name == "branch" else c for c in found.c]
+    return select(*columns)
+
+
+def _of_system(session: Session, include: dict[str, Any], branch: int) -> Select[Any]:
+    url = str(include["system"])
+    version = include.get("version")
+    system = named(session, CodeSystem, f"{url}|{version}" if version else url)
+    if listed := include.get("concept"):
+        return _listed(url, version, system, listed, branch)
+    if system is None or system.content == "not-present":
+        raise NotKnown(
+            f"The code system {url} is not loaded here; load it with hie terminology load, or list its codes."
+        )
+    filters = [condition(one, system.id) for one in include.get("filter") or ()]
+    return _columns(url, system.version, branch).where(Concept.system_id == system.id, *filters)
+
+
+def _columns(url: str, version: str, branch: int) -> Select[Any]:
+    columns: tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...] = (
+        literal(url, Text).label("system"),
+        literal(version, Text).label("version"),
+        Concept.code,
+        Concept.display,
+        Concept.display_zh,
+        Concept.display_en,
+        Concept.abstract,
+        Concept.active,
+        Concept.search,
+        literal(branch, Integer).label("branch"),
+        Concept.ordinal,
+    )
+    return select(*columns)
+
+
+def _listed(
+    url: str, version: str | None, system: CodeSystem | None, listed: Sequence[dict[str, Any]], branch: int
+) -> Select[Any]:
+    """Return the query of codes listed one by one; a whole system known here must hold them."""
+    rows = [
+        {"code": one["code"], "display": one.get("display")}
+        for one in listed
+        if isinstance(one.get("code"), str)
+    ]
+    given = (
+        func.jsonb_array_elements(cast(literal(json.dumps(rows, ensure_ascii=False)), JSONB))
+        .table_valued(column("one", JSONB), with_ordinality="position")
+        .render_derived(name=f"listed_{branch}")
+    )
+    code, display = given.c.one.op("->>")("code"), given.c.one.op("->>")("display")
+    number = cast(given.c.position, Integer).label("ordinal")
+    if system is None:
+        shown = func.coalesce(display, code)
+        return select(
+            literal(url, Text).label("system"),
+            literal(version or "", Text).label("version"),
+            code.label("code"),
+            shown.label("display"),
+            cast(null(), Text).label("display_zh"),
+            cast(null(), Text).label("display_en"),
+            literal(False, Boolean).label("abstract"),
+            literal(True, Boolean).label("active"),
+            func.concat(" ", func.lower(code), " ", func.lower(shown)).label("search"),
+            literal(branch, Integer).label("branch"),
+            number,
+        )
+    known = aliased(Concept)
+    is_whole = system.content == COMPLETE
+    return (
+        select(
+            literal(url, Text).label("system"),
+            literal(system.version, Text).label("version"),
+            code.label("code"),
+            func.coalesce(display, known.display, code).label("display"),
+            known.display_zh,
+            known.display_en,
+            func.coalesce(known.abstract, False).label("abstract"),
+            func.coalesce(known.active, True).label("active"),
+            func.coalesce(known.search, func.concat(" ", func.lower(code))).label("search"),
+            literal(branch, Integer).label("branch"),
+            number,
+        )
+        .select_from(given)
+        .join(known, (known.code == code) & (known.system_id == system.id), isouter=not is_whole)
+        .where(true())
+    )

@@ -1,0 +1,137 @@
+"""Puts whole code systems, value sets and maps into their tables; what had the same url and version goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.orm import Session
+
+from hie.errors import NotValid
+from hie.schema import CodeSystem, Concept, ConceptMap, ConceptMapRow, ValueSet
+from hie.schema.bulk import copy_in
+from hie.terminology.hierarchy import closure, told_by_form
+from hie.terminology.words import search_words
+
+Table = CodeSystem | ValueSet | ConceptMap
+LOCK = 0x48494502  # names the lock under which terminology is written
+
+CONCEPT_COLUMNS = (
+    "system_id", "code", "ordinal", "display", "display_zh", "display_en", "definition", "parents",
+    "ancestors", "active", "abstract", "properties", "designations", "search",
+)  # fmt: skip
+ROW_COLUMNS = (
+    "map_id", "ordinal", "source_system", "source_code", "source_display", "target_system", "target_code",
+    "target_display", "equivalence", "comment",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Entry:
+    """One concept of a code system."""
+
+    code: str
+    display: str
+    display_zh: str | None = None
+    display_en: str | None = None
+    definition: str | None = None
+    parents: list[str] = field(default_factory=list)
+    active: bool = True
+    abstract: bool = False
+    properties: list[dict[str, Any]] | None = None
+    designations: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One source code of a map and one of its targets."""
+
+    source_system: str
+    source_code: str
+    source_display: str | None
+    target_system: str | None
+    target_code: str | None
+    target_display: str | None
+    equivalence: str = "equivalent"
+    comment: str | None = None
+
+
+def put_code_system(session: Session, system: CodeSystem, entries: Sequence[Entry]) -> CodeSystem:
+    """Store a version of a code system with its concepts and make it the current one.
+
+    Raises: NotValid if a code comes twice or stands above itself.
+    """
+    codes = {entry.code: entry.parents for entry in entries}
+    if len(codes) != len(entries):
+        raise NotValid("A code comes twice in the code system; each may stand once.")
+    above = closure(codes)
+    system.concepts = len(entries)
+    put(session, system)
+    copy_in(session, Concept.__tablename__, CONCEPT_COLUMNS, _concept_rows(system, entries, above))
+    return system
+
+
+def _concept_rows(
+    system: CodeSystem, entries: Sequence[Entry], above: dict[str, list[str]]
+) -> Iterable[Sequence[Any]]:
+    for ordinal, one in enumerate(entries):
+        yield (
+            system.id,
+            one.code,
+            ordinal,
+            one.display,
+            one.display_zh,
+            one.display_en,
+            one.definition,
+            one.parents,
+            list(dict.fromkeys((*told_by_form(system.url, one.code), *above[one.code]))),
+            one.active,
+            one.abstract,
+            Jsonb(one.properties) if one.properties else None,
+            Jsonb(one.designations) if one.designations else None,
+            search_words(one.code, one.display, one.display_zh, one.display_en, *_also(one)),
+        )
+
+
+def _also(entry: Entry) -> list[str]:
+    return [str(one.get("value", "")) for one in entry.designations or ()]
+
+
+def put_map(session: Session, map_: ConceptMap, pairs: Iterable[Pair]) -> ConceptMap:
+    """Store a version of a map with its rows and make it the current one."""
+    put(session, map_)
+    rows = (
+        (map_.id, ordinal, *(getattr(one, name) for name in ROW_COLUMNS[2:]))
+        for ordinal, one in enumerate(pairs)
+    )
+    copy_in(session, ConceptMapRow.__tablename__, ROW_COLUMNS, rows)
+    return map_
+
+
+def put(session: Session, row: Table) -> None:
+    """Store the head row of a version in place of one with the same url and version, as the current one.
+
+    Writers come one after the other; readers see the old version until the transaction commits.
+    """
+    table = type(row)
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    session.execute(delete(table).where(table.url == row.url, table.version == row.version))
+    session.execute(update(table).where(table.url == row.url).values(is_current=False))
+    row.is_current = True
+    session.add(row)
+    session.flush()
+
+
+def remove(session: Session, table: type[CodeSystem] | type[ValueSet] | type[ConceptMap], id_: str) -> None:
+    """Take away what was written under an id of the API; the version before becomes the current one."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    gone = session.execute(
+        delete(table).where(table.resource_id == id_, table.is_written).returning(table.url, table.is_current)
+    ).all()
+    for url, was_current in gone:
+        if was_current:
+            newest = select(table.id).where(table.url == url).order_by(table.id.desc()).limit(1)
+            session.execute(update(table).where(table.id == newest.scalar_subquery()).values(is_current=True))

@@ -1,0 +1,31 @@
+"""The words a concept is found by: code, Latin words, pinyin in full and by initials."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pypinyin import lazy_pinyin
+
+HAN = re.compile("[\u3400-\u9fff\U00020000-\U000323af]")
+WORD = re.compile(r"[^\W_]+", re.UNICODE)
+
+
+def search_words(code: str, *displays: str | None) -> str:
+    """Return the words of a concept, each after a space, in lower case; Han displays as pinyin too."""
+    found = dict.fromkeys([folded(code)])
+    for display in displays:
+        if not display:
+            continue
+        text = folded(display)
+        found |= dict.fromkeys([text.replace(" ", ""), *WORD.findall(text)])
+        if HAN.search(text):
+            syllables = lazy_pinyin(WORD.findall(text), errors="default")
+            found |= dict.fromkeys(["".join(syllables), "".join(one[:1] for one in syllables)])
+    return "".join(f" {word}" for word in found if word)
+
+
+def folded(text: str) -> str:
+    """Return text in lower case and usual width, without accents."""
+    plain = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFC", "".join(c for c in plain if not unicodedata.combining(c)))

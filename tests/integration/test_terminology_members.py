@@ -1,0 +1,192 @@
+"""Value sets by compose, and the hierarchy of codes, over real tables."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from hie.errors import NotValid
+from hie.terminology import ancestors, codes_of, descendants, is_subsumed
+from hie.terminology.errors import NotKnown
+from hie.terminology.feeding import feed
+
+ANIMALS = "http://example.org/animals"
+PLANTS = "http://example.org/plants"
+
+Json = dict[str, Any]
+
+
+def _concept(code: str, *below: Json, **properties: Any) -> Json:
+    told = [{"code": name, "valueString": value} for name, value in properties.items()]
+    return {"code": code, "display": code.title(), "concept": list(below)} | (
+        {"property": told} if told else {}
+    )
+
+
+@pytest.fixture
+def animals(session: Session) -> Session:
+    """A session in which two small code systems are written."""
+    tree = _concept(
+        "animal",
+        _concept("bird", _concept("duck", swims="yes"), _concept("sparrow", swims="no")),
+        _concept("fish", _concept("carp", swims="yes")),
+    )
+    write(session, "CodeSystem", "animals", url=ANIMALS, version="1", content="complete", concept=[tree])
+    oak = [_concept("oak"), _concept("pine")]
+    write(session, "CodeSystem", "plants", url=PLANTS, content="complete", concept=oak)
+    return session
+
+
+def write(session: Session, type_: str, id_: str, **content: Any) -> None:
+    feed(session, type_, id_, {"resourceType": type_, "status": "active", **content}, None)
+
+
+def value_set(session: Session, compose: Json, name: str = "vs") -> str:
+    url = f"http://example.org/{name}"
+    write(session, "ValueSet", name, url=url, compose=compose)
+    return url
+
+
+def codes(session: Session, *include: Json, **rest: Any) -> set[str]:
+    return {code for _, code in codes_of(session, value_set(session, {"include": list(include), **rest}))}
+
+
+def filtered(property_: str, op: str, value: str) -> Json:
+    return {"system": ANIMALS, "filter": [{"property": property_, "op": op, "value": value}]}
+
+
+def test_a_code_stands_below_itself_and_all_its_ancestors(animals: Session):
+    assert descendants(animals, ANIMALS, "bird") == {"bird", "duck", "sparrow"}
+    assert ancestors(animals, ANIMALS, "duck") == {"duck", "bird", "animal"}
+    assert is_subsumed(animals, ANIMALS, "animal", "carp")
+    assert is_subsumed(animals, ANIMALS, "carp", "carp")
+    assert not is_subsumed(animals, ANIMALS, "bird", "carp")
+
+
+def test_an_unknown_code_stands_only_below_itself(animals: Session):
+    assert descendants(animals, "http://example.org/none", "x") == {"x"}
+    assert ancestors(animals, ANIMALS, "unicorn") == {"unicorn"}
+
+
+def test_an_icd_code_that_no_table_lists_still_stands_below_its_category(session: Session):
+    icd10 = "http://hl7.org/fhir/sid/icd-10"
+    assert ancestors(session, icd10, "I10.x00x002") == {"I10.x00x002", "I10.x00", "I10.x", "I10"}
+    assert is_subsumed(session, icd10, "A01", "A01.003")
+    assert is_subsumed(session, "http://hl7.org/fhir/sid/icd-9-cm", "38.9", "38.9301")
+    assert not is_subsumed(session, icd10, "I11", "I10.x00x002")
+
+
+@pytest.mark.parametrize(
+    ("include", "expected"),
+    [
+        ({"system": ANIMALS}, {"animal", "bird", "duck", "sparrow", "fish", "carp"}),
+        (filtered("concept", "is-a", "bird"), {"bird", "duck", "sparrow"}),
+        (filtered("concept", "descendent-of", "bird"), {"duck", "sparrow"}),
+        (filtered("concept", "is-not-a", "bird"), {"animal", "fish", "carp"}),
+        (filtered("concept", "generalizes", "carp"), {"animal", "fish", "carp"}),
+        (filtered("swims", "=", "yes"), {"duck", "carp"}),
+        (filtered("swims", "exists", "false"), {"animal", "bird", "fish"}),
+        (filtered("swims", "in", "yes,no"), {"duck", "sparrow", "carp"}),
+        (filtered("code", "regex", "[a-d].*"), {"animal", "bird", "duck", "carp"}),
+        (filtered("code", "regex", "ar"), set()),
+        (filtered("parent", "=", "fish"), {"carp"}),
+        (filtered("child", "exists", "true"), {"animal", "bird", "fish"}),
+        (filtered("display", "=", "Carp"), {"carp"}),
+        ({"system": ANIMALS, "concept": [{"code": "duck"}, {"code": "unicorn"}]}, {"duck"}),
+        ({"system": "http://example.org/none", "concept": [{"code": "unicorn"}]}, {"unicorn"}),
+    ],
+)
+def test_a_filter_chooses_codes(animals: Session, include: Json, expected: set[str]):
+    assert codes(animals, include) == expected
+
+
+def test_includes_are_joined_and_excludes_taken_away(animals: Session):
+    birds = filtered("concept", "is-a", "bird")
+    assert codes(
+        animals, birds, {"system": PLANTS}, exclude=[{"system": PLANTS, "concept": [{"code": "oak"}]}]
+    ) == {
+        "bird",
+        "duck",
+        "sparrow",
+        "pine",
+    }
+
+
+def test_several_value_sets_of_one_include_must_all_hold_a_code(animals: Session):
+    birds = value_set(animals, {"include": [filtered("concept", "is-a", "bird")]}, "birds")
+    swimmers = value_set(animals, {"include": [filtered("swims", "=", "yes")]}, "swimmers")
+    assert codes(animals, {"valueSet": [birds, swimmers]}) == {"duck"}
+    assert codes(animals, {"valueSet": [birds]}, {"valueSet": [swimmers]}) == {
+        "bird",
+        "duck",
+        "sparrow",
+        "carp",
+    }
+    assert codes(animals, {"system": ANIMALS, "valueSet": [swimmers]}) == {"duck", "carp"}
+
+
+def test_value_sets_that_import_each_other_are_refused(animals: Session):
+    one = value_set(animals, {"include": [{"valueSet": ["http://example.org/two"]}]}, "one")
+    value_set(animals, {"include": [{"valueSet": [one]}]}, "two")
+    with pytest.raises(NotValid, match="circle"):
+        codes_of(animals, one)
+
+
+def test_what_is_not_here_is_said_to_be_unknown(animals: Session):
+    with pytest.raises(NotKnown):
+        codes_of(animals, "http://example.org/nothing")
+    with pytest.raises(NotKnown):
+        codes(animals, {"system": "http://example.org/nothing"})
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(a*)*b", "(?=a)", r"(a)\1", "[", "a" * 300])
+def test_a_pattern_without_bounds_is_refused(animals: Session, pattern: str):
+    with pytest.raises(NotValid):
+        codes(animals, filtered("code", "regex", pattern))
+
+
+def test_a_new_version_is_the_current_one_and_the_old_can_be_named(animals: Session):
+    write(
+        animals,
+        "CodeSystem",
+        "animals",
+        url=ANIMALS,
+        version="2",
+        content="complete",
+        concept=[_concept("cat")],
+    )
+    assert codes(animals, {"system": ANIMALS}) == {"cat"}
+
+
+def test_a_deleted_code_system_is_gone_and_the_version_before_is_current_again(animals: Session):
+    newer = [_concept("cat")]
+    write(animals, "CodeSystem", "animals-2", url=ANIMALS, version="2", content="complete", concept=newer)
+    assert codes(animals, {"system": ANIMALS}) == {"cat"}
+    assert "duck" in codes(animals, {"system": ANIMALS, "version": "1"})
+    feed(animals, "CodeSystem", "animals-2", None, None)
+    assert "duck" in codes(animals, {"system": ANIMALS})
+
+
+def test_a_code_system_whose_codes_stand_above_themselves_is_refused(session: Session):
+    def under(code: str, parent: str) -> Json:
+        return {"code": code, "property": [{"code": "parent", "valueCode": parent}]}
+
+    circle = [under("a", "b"), under("b", "a")]
+    with pytest.raises(NotValid, match="above itself"):
+        write(
+            session,
+            "CodeSystem",
+            "circle",
+            url="http://example.org/circle",
+            content="complete",
+            concept=circle,
+        )
+
+
+def test_a_hospital_defines_its_own_codes_only(animals: Session):
+    stolen = {"url": ANIMALS, "version": "9", "content": "complete", "concept": [_concept("fake")]}
+    feed(animals, "CodeSystem", "h01-stolen", stolen, "H01")
+    assert "duck" in codes(animals, {"system": ANIMALS})
+    own = {"url": "urn:hie:H01:item", "content": "complete", "concept": [_concept("K")]}
+    feed(animals, "CodeSystem", "h01-own", own, "H01")
+    assert codes(animals, {"system": "urn:hie:H01:item"}) == {"K"}
