@@ -1,29 +1,43 @@
-"""What the tests of the hub share: a client of the API, resources, Bundles."""
+"""What the tests of the hub share: the application, a client of the API, resources, Bundles."""
 
 import base64
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from hie.app import create_app
+from hie.config import Config
+from hie.directory.clients import put_client
+
 SECRET = "a secret of some length"
-
-
+REGION = "bench"
 RESIDENT = "urn:oid:2.16.156.10011.1.3"
-
-
 JSON = "application/fhir+json"
-
-
+PATCH = "application/json-patch+json"
+FORM = "application/x-www-form-urlencoded"
 Json = dict[str, Any]
+
+
+@contextlib.contextmanager
+def application(database_url: str, **settings: str) -> Iterator[Flask]:
+    """Yield the application with the region's own client, which may do everything."""
+    made = create_app(Config.from_env({"HIE_DATABASE_URL": database_url, **settings}))
+    with Session(made.extensions["hie"].engine) as session, session.begin():
+        put_client(session, REGION, SECRET, "system/*.cruds", None)
+    yield made
+    made.extensions["hie"].engine.dispose()
 
 
 class Caller:
     """A client of the API with its token."""
 
-    def __init__(self, app: Flask, name: str) -> None:
+    def __init__(self, app: Flask, name: str = REGION) -> None:
         self._client: FlaskClient = app.test_client()
         basic = base64.b64encode(f"{name}:{SECRET}".encode()).decode()
         given = self._client.post(
@@ -31,11 +45,11 @@ class Caller:
             data={"grant_type": "client_credentials"},
             headers={"Authorization": f"Basic {basic}"},
         )
-        self._token = given.get_json()["access_token"]
+        self.token = given.get_json()["access_token"]
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent |= {"Authorization": f"Bearer {self._token}"}
+        sent |= {"Authorization": f"Bearer {self.token}"}
         if body is not None:
             sent.setdefault("Content-Type", JSON)
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()

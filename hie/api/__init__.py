@@ -2,10 +2,30 @@
 
 from flask import Blueprint
 
-from hie.api import audit_events, bundles, everything, instances, metadata, operations, persons, searches
+from hie.api import (
+    audit_events,
+    bundles,
+    everything,
+    instances,
+    metadata,
+    openapi,
+    operations,
+    persons,
+    searches,
+)
 
 blueprint = Blueprint("api", __name__)
-for _module in (metadata, audit_events, persons, everything, operations, searches, instances, bundles):
+for _module in (
+    metadata,
+    openapi,
+    audit_events,
+    persons,
+    everything,
+    operations,
+    searches,
+    instances,
+    bundles,
+):
     _module.add_routes(blueprint)
 
 __all__ = ["blueprint"]

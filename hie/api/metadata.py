@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
+from esb.fhir.search_parameters import PARAMETERS, Parameter
 from esb.fhir.types import RESOURCE_TYPES
-from hie.api import answers, asking
+from hie.api import answers, asking, persons
+from hie.api.operations import Operation, operations_of
+from hie.api.routes import OF_A_TYPE, OF_THE_SYSTEM, Route, of_type, routes_of
 from hie.repository.definitions import indexed_parameters
+from hie.security import trail
 from hie.security.access import access
 
-INTERACTIONS = ("read", "vread", "history-instance", "create", "update", "patch", "delete", "search-type")
 DATE = "2026-11-21"
+FORMATS = ["application/fhir+json", "json"]
+# What the search answers to behind ':' of each kind of parameter; a test asks for each of them.
+MODIFIERS = {
+    "token": ("missing", "not"),
+    "string": ("missing", "exact"),
+    "reference": ("missing", "identifier", "[type]"),
+    "date": ("missing",),
+    "uri": ("missing",),
+}
+# What the types that the hub makes are found by.
+FOUND_BY: dict[str, tuple[str, ...]] = {
+    "AuditEvent": (*(name for name in trail.SEARCH if ":" not in name), "date", "_lastUpdated"),
+    "Person": persons.NAMING,
+}
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -26,12 +44,24 @@ def add_routes(blueprint: Blueprint) -> None:
 def metadata() -> Response:
     """Answer the CapabilityStatement."""
     asking.check_accept()
-    return answers.answer(statement(asking.hub().config.base_url))
+    routes = routes_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    return answers.answer(statement(asking.hub().config.base_url, routes))
 
 
 @lru_cache(maxsize=4)
-def statement(base_url: str) -> bytes:
-    """Return the CapabilityStatement of a hub at this address."""
+def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
+    """Return the CapabilityStatement of a hub at this address with these routes."""
+    served = {code for route in routes for code in OF_THE_SYSTEM.get(route.operation, ())}
+    rest: dict[str, Any] = {
+        "mode": "server",
+        "security": _security(base_url),
+        "resource": [_resource(type_, of_type(routes, type_)) for type_ in sorted(RESOURCE_TYPES)],
+        "interaction": [
+            {"code": code} for codes in OF_THE_SYSTEM.values() for code in codes if code in served
+        ],
+    }
+    if operations := _operations(operations_of("system")):
+        rest["operation"] = operations
     return orjson.dumps(
         {
             "resourceType": "CapabilityStatement",
@@ -44,54 +74,87 @@ def statement(base_url: str) -> bytes:
                 "url": f"{base_url}/fhir",
             },
             "fhirVersion": "4.0.1",
-            "format": ["application/fhir+json", "json"],
+            "format": FORMATS,
             "patchFormat": [asking.PATCH_TYPE],
-            "rest": [
-                {
-                    "mode": "server",
-                    "security": _security(base_url),
-                    "resource": [_resource(type_) for type_ in sorted(RESOURCE_TYPES)],
-                    "interaction": [{"code": "transaction"}, {"code": "batch"}],
-                }
-            ],
+            "rest": [rest],
         }
     )
 
 
 def _security(base_url: str) -> dict[str, Any]:
     smart = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
-    coding = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "OAuth"}
+    system = "http://terminology.hl7.org/CodeSystem/restful-security-service"
     return {
         "extension": [{"url": smart, "extension": [{"url": "token", "valueUri": f"{base_url}/oauth/token"}]}],
-        "service": [{"coding": [coding]}],
-        "description": "OAuth 2.0 client credentials, SMART v2 scopes",
+        "cors": False,
+        "service": [
+            {"coding": [{"system": system, "code": "SMART-on-FHIR"}]},
+            {"coding": [{"system": system, "code": "OAuth"}]},
+        ],
+        "description": "OAuth 2.0 client credentials with SMART v2 scopes; "
+        f"see {base_url}/.well-known/smart-configuration",
     }
 
 
-def _resource(type_: str) -> dict[str, Any]:
-    interactions = ("read", "search-type") if type_ in asking.MADE_BY_THE_HUB else INTERACTIONS
+def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
+    words = {route.operation for route in routes if route.asked is None}
+    by_type = {route.method for route in routes if len(route.steps) == 1}
     described: dict[str, Any] = {
         "type": type_,
-        "interaction": [{"code": code} for code in interactions],
-        "versioning": "versioned-update",
-        "readHistory": True,
-        "updateCreate": True,
-        "conditionalCreate": True,
-        "conditionalUpdate": True,
-        "searchParam": [
-            {"name": code, "type": parameter.kind} for code, parameter in indexed_parameters(type_).items()
-        ],
+        "interaction": [{"code": code} for code in OF_A_TYPE if code in words],
     }
+    if "update" in words:
+        described |= {
+            "versioning": "versioned-update",
+            "readHistory": "vread" in words,
+            "updateCreate": True,
+            "conditionalCreate": "create" in words,
+            "conditionalRead": "not-match",
+            "conditionalUpdate": "PUT" in by_type,
+            "conditionalDelete": "single" if "DELETE" in by_type else "not-supported",
+            "referencePolicy": ["literal", "logical", "local"],
+        }
     if includes := _includes(type_):
         described["searchInclude"] = includes
-    if type_ in asking.MADE_BY_THE_HUB:
-        for name in ("versioning", "readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
-            del described[name]
-    if type_ == "Patient":
-        definition = "http://hl7.org/fhir/OperationDefinition/Patient-everything"
-        described["operation"] = [{"name": "everything", "definition": definition}]
+    described["searchParam"] = search_parameters(type_)
+    if operations := _operations([*operations_of("type", type_), *operations_of("instance", type_)]):
+        described["operation"] = operations
     return described
 
 
+def search_parameters(type_: str) -> list[dict[str, str]]:
+    """Return what a type can be searched by: name, type, and the modifiers that are answered."""
+    if type_ in FOUND_BY:
+        return [{"name": code, "type": PARAMETERS[type_][code].kind} for code in FOUND_BY[type_]]
+    return [_search_parameter(parameter) for parameter in indexed_parameters(type_).values()]
+
+
+def _search_parameter(parameter: Parameter) -> dict[str, str]:
+    described = {"name": parameter.code, "type": parameter.kind}
+    if modifiers := modifiers_of(parameter):
+        described["documentation"] = "Modifiers: " + " ".join(f":{name}" for name in modifiers)
+    return described
+
+
+def modifiers_of(parameter: Parameter) -> tuple[str, ...]:
+    """Return the modifiers that a parameter of a stored type takes."""
+    if parameter.code == "_id":
+        return ("missing", "not")
+    if parameter.code == "_lastUpdated":
+        return ("missing",)
+    modifiers = MODIFIERS.get(parameter.kind, ())
+    if any(step[0] in "?[" for path in parameter.paths for step in path.steps):
+        return tuple(name for name in modifiers if name != "missing")
+    return modifiers
+
+
+def _operations(asked: Iterable[Operation]) -> list[dict[str, str]]:
+    """Return operations as they are stated, each once."""
+    found = {operation.name: operation.definition for operation in asked}
+    return [{"name": name, "definition": url} for name, url in sorted(found.items())]
+
+
 def _includes(type_: str) -> list[str]:
+    if type_ in asking.MADE_BY_THE_HUB:
+        return []
     return [f"{type_}:{code}" for code, p in indexed_parameters(type_).items() if p.kind == "reference"]

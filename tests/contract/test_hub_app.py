@@ -30,6 +30,7 @@ PUBLIC = {
     "root.well_known",
     "root.health",
     "api.metadata",
+    "api.openapi",
     "portal.sign_in",
     "portal.static_file",
     "breaks",

@@ -1,0 +1,278 @@
+"""The CapabilityStatement and the OpenAPI document say what is there: no less and no more."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from esb.fhir.search_parameters import PARAMETERS
+from esb.fhir.validation import is_valid
+from hie.api import asking, routes
+from hie.api.metadata import modifiers_of
+from hie.repository.definitions import indexed_parameters
+from hie.security.access import access_of
+from tests.hub_world import Caller, application, is_outcome
+
+STRICT = {"Prefer": "handling=strict"}
+VALUES = {
+    "token": "a|b",
+    "string": "wang",
+    "reference": "Patient/a",
+    "date": "2026-03",
+    "uri": "urn:a:b",
+    "number": "0.8",
+    "quantity": "5.4|http://unitsofmeasure.org|mg",
+    "special": "31.2|121.5|10|km",
+}
+ASKED_OF_MODIFIERS = {"missing": "true", "[type]": "Patient/a", "identifier": "urn:a|b"}
+# Types whose every parameter is asked for; the code is the same for all.
+TYPES = ("Patient", "Observation", "Encounter", "MedicationRequest", "ValueSet", "Location", "Task", "Person")
+NEVER_ANSWERED = ("recurse", "exactly", "Exact", "not-missing", "identifier:x", "[type]")
+
+
+@pytest.fixture(scope="module")
+def app(module_database_url: str) -> Iterator[Flask]:
+    """The application."""
+    with application(module_database_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def call(app: Flask) -> Caller:
+    """A client that may do everything."""
+    return Caller(app)
+
+
+@pytest.fixture(scope="module")
+def statement(call: Caller) -> dict[str, Any]:
+    """The CapabilityStatement."""
+    return call("GET", "/metadata").get_json()
+
+
+@pytest.fixture(scope="module")
+def document(call: Caller) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return call("GET", "/openapi.json").get_json()
+
+
+@pytest.fixture(scope="module")
+def known(call: Caller) -> str:
+    """The id of a resource that is there as a Basic."""
+    return str(call("POST", "/Basic", {"resourceType": "Basic", "code": {"text": "x"}}).get_json()["id"])
+
+
+def described(statement: dict[str, Any], type_: str) -> dict[str, Any]:
+    return next(one for one in statement["rest"][0]["resource"] if one["type"] == type_)
+
+
+def test_the_statement_is_valid_and_names_every_type_once(statement: dict[str, Any]) -> None:
+    assert is_valid(statement)
+    named = [one["type"] for one in statement["rest"][0]["resource"]]
+    assert sorted(named) == sorted(PARAMETERS)
+
+
+def test_the_statement_can_be_read_without_a_token_and_says_where_to_get_one(app: Flask) -> None:
+    answer = app.test_client().get("/fhir/metadata")
+    assert answer.status_code == 200
+    security = answer.get_json()["rest"][0]["security"]
+    token = security["extension"][0]["extension"][0]["valueUri"]
+    assert token == app.test_client().get("/.well-known/smart-configuration").get_json()["token_endpoint"]
+
+
+# interaction: (method, address below the type, body)
+TRIED: dict[str, tuple[str, str, Any]] = {
+    "read": ("GET", "/{id}", None),
+    "vread": ("GET", "/{id}/_history/1", None),
+    "history-instance": ("GET", "/{id}/_history", None),
+    "history-type": ("GET", "/_history", None),
+    "search-type": ("GET", "", None),
+    "create": ("POST", "", {}),
+    "update": ("PUT", "/{id}", {}),
+    "patch": ("PATCH", "/{id}", []),
+    "delete": ("DELETE", "/{id}", None),
+}
+
+
+@pytest.mark.parametrize("type_", ["Basic", "Person", "AuditEvent"])
+@pytest.mark.parametrize("interaction", TRIED)
+def test_an_interaction_is_answered_where_it_is_stated_and_refused_where_not(
+    call: Caller, statement: dict[str, Any], known: str, type_: str, interaction: str
+) -> None:
+    method, path, body = TRIED[interaction]
+    is_stated = interaction in {one["code"] for one in described(statement, type_)["interaction"]}
+    sent = {"Content_Type": "application/json-patch+json"} if method == "PATCH" else {}
+    id_ = known if method != "DELETE" else "never-there"
+    answer = call(method, f"/{type_}{path.format(id=id_)}", body, **sent)
+    if is_stated:
+        assert answer.status_code in (200, 204, 400, 404), answer.text
+        assert type_ != "Basic" or answer.status_code != 404
+    else:
+        assert answer.status_code in (404, 405)
+        assert is_outcome(answer)
+
+
+@pytest.mark.parametrize("code", ["transaction", "batch", "search-system", "history-system"])
+def test_an_interaction_of_the_whole_server_is_answered_where_it_is_stated(
+    call: Caller, statement: dict[str, Any], code: str
+) -> None:
+    if code in ("transaction", "batch"):
+        answer = call("POST", "/", {"resourceType": "Bundle", "type": code, "entry": []})
+    else:
+        answer = call("GET", "/_history" if code == "history-system" else "/?_type=Basic")
+    is_stated = code in {one["code"] for one in statement["rest"][0]["interaction"]}
+    assert (answer.status_code == 200) == is_stated, answer.text
+
+
+def test_an_operation_is_a_route_and_a_route_with_a_dollar_is_an_operation(
+    app: Flask, statement: dict[str, Any]
+) -> None:
+    rest = statement["rest"][0]
+    stated: set[tuple[str | None, str]] = {(None, one["name"]) for one in rest.get("operation", ())}
+    stated |= {(one["type"], op["name"]) for one in rest["resource"] for op in one.get("operation", ())}
+    served: set[tuple[str | None, str]] = set()
+    for route in routes.routes_of(app):
+        name = route.steps[-1] if route.steps else ""
+        if name.startswith("$"):
+            types = PARAMETERS if route.is_of_any_type else [route.type]
+            served |= {(type_, name[1:]) for type_ in types}
+    assert stated == served
+    assert ("Patient", "everything") in stated
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_each_stated_search_parameter_is_answered_with_each_of_its_modifiers(
+    call: Caller, statement: dict[str, Any], type_: str
+) -> None:
+    wrong = []
+    for one in described(statement, type_)["searchParam"]:
+        if one["type"] not in VALUES:
+            continue
+        modifiers = re.findall(r":(\S+)", one.get("documentation", "").partition("Modifiers: ")[2])
+        for modifier in ("", *modifiers):
+            value = ASKED_OF_MODIFIERS.get(modifier, VALUES[one["type"]])
+            value = "a" if one["name"] == "_id" and modifier in ("", "not") else value
+            shown = "Patient" if modifier == "[type]" else modifier
+            name = f"{one['name']}:{shown}" if modifier else one["name"]
+            answer = call("GET", f"/{type_}?{name}={value}", **STRICT)
+            if answer.status_code != 200:
+                wrong.append((name, answer.status_code, answer.get_json()["issue"]))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("type_", ["Patient", "Observation"])
+def test_a_modifier_that_is_not_stated_is_refused(call: Caller, type_: str) -> None:
+    taken = []
+    for code, parameter in indexed_parameters(type_).items():
+        stated = modifiers_of(parameter)
+        for modifier in {"missing", "not", "exact", "identifier", *NEVER_ANSWERED} - set(stated):
+            value = ASKED_OF_MODIFIERS.get(modifier, VALUES.get(parameter.kind, "a"))
+            if call("GET", f"/{type_}?{code}:{modifier}={value}", **STRICT).status_code == 200:
+                taken.append(f"{code}:{modifier}")
+    assert taken == []
+
+
+def test_conditional_flags_are_true(call: Caller, statement: dict[str, Any]) -> None:
+    basic = described(statement, "Basic")
+    body = {"resourceType": "Basic", "code": {"text": "x"}, "identifier": [{"system": "urn:c", "value": "1"}]}
+    query = "identifier=urn:c|1"
+    made = call("POST", "/Basic", body, If_None_Exist=query)
+    again = call("POST", "/Basic", body, If_None_Exist=query)
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert basic["conditionalCreate"] is True
+    updated = call("PUT", f"/Basic?{query}", body | {"language": "zh"})
+    assert (updated.status_code == 200) == basic["conditionalUpdate"]
+    etag = updated.headers["ETag"]
+    path = f"/Basic/{made.get_json()['id']}"
+    assert call("GET", path, If_None_Match=etag).status_code == 304
+    assert basic["conditionalRead"] in ("not-match", "full-support")
+    deleted = call("DELETE", f"/Basic?{query}")
+    assert (deleted.status_code in (200, 204)) == (basic["conditionalDelete"] != "not-supported")
+    assert call("PUT", "/Basic/own-id", body | {"id": "own-id"}).status_code == 201
+    assert basic["updateCreate"] is True
+
+
+def doors(app: Flask) -> set[tuple[str, str]]:
+    """Return (method, address) of each route that machines call, as the document would name it."""
+    found = set()
+    for rule in app.url_map.iter_rules():
+        mark = access_of(app.view_functions[rule.endpoint])
+        if mark and mark.operation != "operation" and not rule.endpoint.startswith("portal."):
+            path = re.sub(r"<(?:[^:>]+:)?([^>]+?)_?>", r"{\1}", rule.rule)
+            found |= {(method.lower(), path) for method in rule.methods or () if method in routes.METHODS}
+    return found
+
+
+def test_every_route_is_in_the_document_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+    stated = {(method, path) for path, item in document["paths"].items() for method in item}
+    generic = set()
+    for method, path in stated:
+        steps = path.split("/")
+        is_expanded = len(steps) > 2 and steps[2] in PARAMETERS and (method, path) not in doors(app)
+        generic.add((method, "/".join([*steps[:2], "{type}", *steps[3:]]) if is_expanded else path))
+    assert generic == doors(app)
+
+
+def test_each_address_of_the_document_is_answered(
+    app: Flask, call: Caller, document: dict[str, Any], known: str
+) -> None:
+    adapter = app.url_map.bind("")
+    unanswered = []
+    for path, item in document["paths"].items():
+        given = path.format(type="Basic", id=known, version="1", name="0" * 64)
+        for method in item:
+            try:
+                adapter.match(given, method.upper())
+            except (NotFound, MethodNotAllowed):
+                unanswered.append((method, path))
+    assert unanswered == []
+    for path, item in document["paths"].items():
+        if not path.startswith("/fhir") or re.search(r"/fhir/(?!Basic|Patient)[A-Z]", path):
+            continue
+        for method in item:
+            given = path.format(type="Basic", id="never-there", version="1")
+            answer = call(method.upper(), given.removeprefix("/fhir"), {} if method != "get" else None)
+            assert answer.status_code < 500, (method, path, answer.text)
+            assert answer.status_code != 405, (method, path)
+            assert answer.status_code < 400 or is_outcome(answer), (method, path)
+
+
+def test_the_document_names_each_search_parameter_of_the_statement(
+    statement: dict[str, Any], document: dict[str, Any]
+) -> None:
+    shared = document["components"]["parameters"]
+    for one in statement["rest"][0]["resource"]:
+        if one["type"] in asking.MADE_BY_THE_HUB:
+            continue
+        references = document["paths"][f"/fhir/{one['type']}"]["get"]["parameters"]
+        names = {shared[reference["$ref"].rpartition("/")[2]]["name"] for reference in references}
+        assert {p["name"] for p in one["searchParam"]} <= names
+
+
+def test_what_the_document_refers_to_is_in_it_and_no_operation_is_named_twice(
+    document: dict[str, Any],
+) -> None:
+    def references(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            for value in node.values():
+                yield from references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    for reference in set(references(document)):
+        node: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+    named = [op["operationId"] for item in document["paths"].values() for op in item.values()]
+    assert len(named) == len(set(named))
+
+
+def test_the_document_can_be_read_without_a_token(app: Flask) -> None:
+    answer = app.test_client().get("/fhir/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.get_json()["openapi"].startswith("3.")
