@@ -6,6 +6,7 @@ from hie.api import (
     audit_events,
     bundles,
     everything,
+    histories,
     instances,
     metadata,
     openapi,
@@ -23,6 +24,7 @@ for _module in (
     everything,
     operations,
     searches,
+    histories,
     instances,
     bundles,
 ):

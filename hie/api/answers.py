@@ -59,9 +59,12 @@ def bundle(
     *,
     links: Sequence[tuple[str, str]] = (),
     total: int | None = None,
+    updated: str | None = None,
 ) -> bytes:
-    """Return a Bundle joined from the bytes of its entries."""
+    """Return a Bundle joined from the bytes of its entries; `updated` is its meta.lastUpdated."""
     head: dict[str, object] = {"resourceType": "Bundle", "type": kind}
+    if updated is not None:
+        head["meta"] = {"lastUpdated": updated}
     if total is not None:
         head["total"] = total
     if links:

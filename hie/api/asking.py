@@ -81,9 +81,12 @@ def permitted(action: str, resource_type: str) -> Decision:
 
 def search_by(session: Session, where: ColumnElement[bool]) -> Search:
     """Return what a search of this request needs."""
-    config = hub().config
-    secret = sha256(b"page links " + config.database_url.encode()).digest()
-    return Search(session, where, config.zone, secret, now())
+    return Search(session, where, hub().config.zone, page_secret(), now())
+
+
+def page_secret() -> bytes:
+    """Return what signs the links to further pages."""
+    return sha256(b"page links " + hub().config.database_url.encode()).digest()
 
 
 def check_accept() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
@@ -14,7 +13,6 @@ from esb.fhir.validation import check_resource
 from hie.api import answers, asking, conditional, recording
 from hie.errors import Conflict, Malformed, NotFound, NotValid, PreconditionFailed
 from hie.repository import read
-from hie.repository.content import instant_text
 from hie.repository.writes import Outcome, Write
 from hie.security import audit
 from hie.security.access import access
@@ -24,7 +22,6 @@ def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
     one = "/<type_>/<id_>"
     blueprint.add_url_rule(one, view_func=read_one, methods=["GET"])
-    blueprint.add_url_rule(f"{one}/_history", view_func=history_of_one, methods=["GET"])
     blueprint.add_url_rule(f"{one}/_history/<version>", view_func=read_version, methods=["GET"])
     blueprint.add_url_rule("/<type_>", view_func=create, methods=["POST"])
     blueprint.add_url_rule(one, view_func=update, methods=["PUT"])
@@ -57,36 +54,6 @@ def read_version(type_: str, id_: str, version: str) -> Response:
         found = read.vread(session, type_, id_, int(version), decision.where)
         _audit(session, "R", "vread", found.type, found.id, found.compartment)
     return answers.versioned(found.content, found.version, found.updated_at)
-
-
-@access("history-instance")
-def history_of_one(type_: str, id_: str) -> Response:
-    """Answer all versions of a resource, the present one first; late arrivals stand in their place."""
-    asking.check_accept()
-    decision = asking.permitted("read", type_)
-    with asking.hub().begin() as session:
-        found = read.history(session, type_, id_, decision.where)
-        _audit(session, "R", "history-instance", type_, id_, found[0].compartment)
-    links = [("self", answers.query_url(f"{type_}/{id_}/_history", []))]
-    return answers.answer(
-        answers.bundle("history", map(_history_entry, found), links=links, total=len(found))
-    )
-
-
-def _history_entry(stored: read.Stored) -> bytes:
-    method = "DELETE" if stored.deleted else "POST" if stored.version == 1 else "PUT"
-    described: dict[str, Any] = {
-        "fullUrl": f"{answers.base()}/{stored.type}/{stored.id}",
-        "request": {"method": method, "url": f"{stored.type}/{stored.id}"},
-        "response": {
-            "status": "204" if stored.deleted else "201" if stored.version == 1 else "200",
-            "etag": f'W/"{stored.version}"',
-            "lastModified": instant_text(stored.updated_at),
-        },
-    }
-    if not stored.deleted:
-        described["resource"] = orjson.Fragment(stored.content)
-    return orjson.dumps(described)
 
 
 @access("create")

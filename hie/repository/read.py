@@ -132,8 +132,8 @@ def history(
 def _reached(session: Session, present: Resource, where: ColumnElement[bool]) -> list[str]:
     """Return the compartments of a resource's versions that the policy's condition reaches.
 
-    The condition speaks of rows of `Resource`; the other compartments are judged by one such row, of the same
-    facility, in each. Where nothing is left there to judge by, they are not reached.
+    The condition speaks of rows of `Resource`; the other compartments are judged by one such row in each,
+    the Patient or one of the same facility. Where nothing is left there to judge by, they are not reached.
     """
     of_its_own = ResourceHistory.type == present.type, ResourceHistory.id == present.id
     others = set(session.scalars(select(ResourceHistory.compartment).where(*of_its_own).distinct()))
@@ -142,7 +142,7 @@ def _reached(session: Session, present: Resource, where: ColumnElement[bool]) ->
         return [present.compartment]
     judged = select(Resource.compartment).where(
         Resource.compartment.in_(others),
-        Resource.facility == present.facility,
+        or_(Resource.type == "Patient", Resource.facility.is_not_distinct_from(present.facility)),
         or_(Resource.compartment != NO_COMPARTMENT, Resource.type == present.type),
         where,
     )

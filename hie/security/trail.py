@@ -33,6 +33,8 @@ INTERACTIONS = frozenset(
         "patch",
         "delete",
         "history-instance",
+        "history-type",
+        "history-system",
         "create",
         "search-type",
         "capabilities",
