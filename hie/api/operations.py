@@ -65,16 +65,28 @@ class Operation:
         return level in self.levels and (level == "system" or not self.types or type_ in self.types)
 
 
-SINCE, TYPES = Param("_since", "instant"), Param("_type", "code", most=None)
+SINCE, TYPES, COUNT = (
+    Param("_since", "instant"),
+    Param("_type", "code", most=None),
+    Param("_count", "integer"),
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "everything",
-        ("instance",),
+        ("type", "instance"),
         ("Patient",),
         CORE + "Patient-everything",
-        (SINCE, TYPES),
+        (Param("start", "date"), Param("end", "date"), SINCE, TYPES, COUNT),
         "All that the region holds of a person, of all hospitals",
+    ),
+    Operation(
+        "everything",
+        ("instance",),
+        ("Encounter",),
+        CORE + "Encounter-everything",
+        (SINCE, TYPES, COUNT),
+        "All that belongs to one encounter",
     ),
 )
 

@@ -1,7 +1,5 @@
 """Operations as a whole: the table is what is routed, and what is not known is refused by name."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -9,21 +7,8 @@ from sqlalchemy.orm import Session
 
 from hie.api.operations import OPERATIONS
 from hie.schema import AuditEventRow
-from tests.contract.operations_world import Caller, made_app, text_of
-
-
-@pytest.fixture(scope="module")
-def app(module_database_url: str) -> Iterator[Flask]:
-    """The application with its clients."""
-    made = made_app(module_database_url)
-    yield made
-    made.extensions["hie"].engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def call(app: Flask) -> Caller:
-    """The region's own client."""
-    return Caller(app, "bench")
+from tests.hub_world import Caller, created, patient
+from tests.operations_world import text_of
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -85,7 +70,6 @@ def test_what_is_asked_by_post_only_says_so(call: Caller) -> None:
     ],
 )
 def test_a_parameter_that_is_unknown_or_unreadable_is_refused(call: Caller, query: str, said: str) -> None:
-    patient = call.made({"resourceType": "Patient", "name": [{"text": "王芳"}]})
-    answer = call("GET", f"/Patient/{patient}/$everything?{query}")
+    answer = call("GET", f"/Patient/{created(call, patient('40'))['id']}/$everything?{query}")
     assert answer.status_code == 400
     assert said in text_of(answer)
