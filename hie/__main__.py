@@ -50,6 +50,13 @@ def ingest(config: Config, args: argparse.Namespace) -> None:
     run(config, worker=args.worker, of=args.of)
 
 
+def work(config: Config, _: argparse.Namespace) -> None:
+    """Do the long work (exports, imports, asynchronous requests) and deliver what subscriptions ask for."""
+    from hie.work.process import run
+
+    run(config)
+
+
 def redrive(config: Config, args: argparse.Namespace) -> None:
     """Try again what was set aside."""
     from hie.ingest.redrive import redrive as again
@@ -192,6 +199,7 @@ def parser() -> argparse.ArgumentParser:
     worker = add(commands, "ingest", ingest, "ingest --worker 1 --of 2")
     worker.add_argument("--worker", type=int, default=1, help="number of this worker, from 1")
     worker.add_argument("--of", type=int, default=1, help="how many workers share the queues")
+    add(commands, "work", work, "work")
     again = add(commands, "redrive", redrive, "redrive --facility H01")
     again.add_argument("--facility", help="only what this facility sent")
 

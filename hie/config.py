@@ -13,6 +13,15 @@ SETTINGS: dict[str, tuple[str | None, str]] = {
     "HIE_BASE_URL": ("", "how others call the hub, e.g. https://hie.example.org (default: from HIE_HTTP)"),
     "HIE_KEY_DIR": ("", "folder of the hub's own keys, e.g. /etc/hie/keys"),
     "HIE_BLOB_DIR": ("", "folder of large sealed bodies, e.g. /var/lib/hie/blobs"),
+    "HIE_EXPORT_DIR": (
+        "",
+        "folder of exports and other long work [HIE_BLOB_DIR/exports], e.g. /var/lib/hie/exports",
+    ),
+    "HIE_IMPORT_FROM": (
+        "",
+        "where $import may read from, e.g. https://data.example.org/ file:///srv/import/",
+    ),
+    "HIE_NOTIFY_TO": ("", "where subscriptions may deliver to, e.g. https://his.example.org/notices/"),
     "HIE_CA_FILE": ("", "certificate authority of the broker's TLS, e.g. /etc/hie/ca.pem"),
     "HIE_ZONE": ("Asia/Shanghai", "time zone of the region: what a day means to its users"),
     "HIE_QUEUES": ("4", "number of ingest queues the 64 partitions are bound to"),
@@ -42,6 +51,9 @@ class Config:
     base_url: str
     key_dir: Path
     blob_dir: Path
+    export_dir: Path
+    import_from: tuple[str, ...]
+    notify_to: tuple[str, ...]
     ca_file: Path | None
     zone: ZoneInfo
     queues: int
@@ -74,6 +86,9 @@ class Config:
             base_url=(text["HIE_BASE_URL"] or f"http://{text['HIE_HTTP']}").rstrip("/"),
             key_dir=Path(text["HIE_KEY_DIR"] or "keys"),
             blob_dir=Path(text["HIE_BLOB_DIR"] or "blobs"),
+            export_dir=Path(text["HIE_EXPORT_DIR"] or Path(text["HIE_BLOB_DIR"] or "blobs") / "exports"),
+            import_from=tuple(text["HIE_IMPORT_FROM"].split()),
+            notify_to=tuple(text["HIE_NOTIFY_TO"].split()),
             ca_file=Path(text["HIE_CA_FILE"]) if text["HIE_CA_FILE"] else None,
             zone=_zone(text["HIE_ZONE"]),
             log_level=_level(text["HIE_LOG_LEVEL"]),

@@ -106,6 +106,7 @@ class Hub:
             "HIE_BASE_URL": self.url,
             "HIE_KEY_DIR": str(self.keys),
             "HIE_BLOB_DIR": str(self.directory / "blobs"),
+            "HIE_EXPORT_DIR": str(self.directory / "exports"),
             "HIE_ZONE": ZONE,
             "HIE_QUEUES": str(QUEUES),
         }
@@ -156,7 +157,8 @@ class Hub:
             )
             for worker in range(1, INGEST_WORKERS + 1)
         ]
-        return [serving, *ingesting]
+        working = Service("hub.work", (console_script("hie"), "work"), settings)
+        return [serving, *ingesting, working]
 
 
 def _is_consumed(management: Management) -> bool:

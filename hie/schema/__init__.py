@@ -3,9 +3,11 @@
 from hie.schema.base import Base
 from hie.schema.directory import ROLES, AccessToken, AppClient, AppUser, Facility, PortalSession
 from hie.schema.exchange import attempt, inbox, outbox, set_aside
+from hie.schema.exports import ExportMark, Job, JobFile
 from hie.schema.mpi import Identity, IdentityKey, NotSame, Person, PersonLink, ReviewItem
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey, SearchDate
 from hie.schema.security import AuditEventRow, AuditSeal, Relation
+from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
 from hie.schema.terminology import (
     CodeSystem,
     Concept,
@@ -29,9 +31,12 @@ __all__ = [
     "Concept",
     "ConceptMap",
     "ConceptMapRow",
+    "ExportMark",
     "Facility",
     "Identity",
     "IdentityKey",
+    "Job",
+    "JobFile",
     "LocalCode",
     "NotSame",
     "Person",
@@ -43,6 +48,8 @@ __all__ = [
     "ResourceKey",
     "ReviewItem",
     "SearchDate",
+    "SubscriptionEvent",
+    "SubscriptionRow",
     "TerminologyMark",
     "ValueSet",
     "attempt",

@@ -6,6 +6,7 @@ distributed PostgreSQL can shard by it; `resource_key` maps (type, id) to the co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import BigInteger, DateTime, Index, Text, text
@@ -26,6 +27,14 @@ class Xid8(UserDefinedType[int]):
     def get_col_spec(self, **_: object) -> str:
         """Return the type's name in SQL."""
         return "xid8"
+
+    def bind_processor(self, dialect: object) -> Callable[[int | None], str | None]:
+        """Send it as text: PostgreSQL makes no transaction id of an integer."""
+        return lambda value: None if value is None else str(value)
+
+    def result_processor(self, dialect: object, coltype: object) -> Callable[[str | None], int | None]:
+        """Read it as the number it is."""
+        return lambda value: None if value is None else int(value)
 
 
 class ResourceKey(Base):
@@ -56,6 +65,8 @@ class Resource(Base):
             postgresql_with={"fastupdate": "on", "gin_pending_list_limit": "512"},
         ),
         Index("ix_resource_type_updated", "type", "updated_at", "id", postgresql_where=text("NOT deleted")),
+        # What was committed below a watermark: exports and subscriptions begin here.
+        Index("ix_resource_xid", "xid"),
         Index(
             "ix_resource_type_date",
             "type",

@@ -31,7 +31,7 @@ def test_a_region_uses_the_servers_that_exist(servers_of_others: str, broker: Br
     try:
         assert content["hub"]["database_url"] == servers_of_others
         assert content["broker"]["amqp_url"] == broker.url()
-        assert set(content["pids"]) == {"hub.web", "hub.ingest.1", "hub.ingest.2", "fep.H01"}
+        assert set(content["pids"]) == {"hub.web", "hub.ingest.1", "hub.ingest.2", "hub.work", "fep.H01"}
         assert len(broker.management.consumers("ingest.")) == QUEUES
         assert broker.management.consumers(topology.receipt_queue("H01")) == {"receipts.H01": 1}
     finally:

@@ -157,7 +157,8 @@ def test_status_says_in_its_last_line_what_runs(home: Path):
     assert done.returncode == 0
     last = json.loads(done.stdout.splitlines()[-1])
     assert last == {"up": True, "pids": read(home)["pids"]}
-    assert set(last["pids"]) == {"postgres", "rabbitmq", "hub.web", "hub.ingest.1", "hub.ingest.2", "fep.H01"}
+    hub = {"hub.web", "hub.ingest.1", "hub.ingest.2", "hub.work"}
+    assert set(last["pids"]) == {"postgres", "rabbitmq", *hub, "fep.H01"}
 
 
 def test_only_what_is_dead_is_started_again(home: Path):

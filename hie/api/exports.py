@@ -1,0 +1,97 @@
+"""$export of the system, of patients and of groups (HL7 Bulk Data Access IG 2, kick-off)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from esb.fhir import lexemes
+from hie.api import asking, jobs
+from hie.errors import NotValid
+from hie.repository import read
+from hie.security.access import access
+from hie.services.exports import asked
+from hie.services.exports.asked import Export
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Open the routes of this module."""
+    for path, view in (
+        ("/$export", export_system),
+        ("/Patient/$export", export_patients),
+        ("/Group/<id_>/$export", export_group),
+    ):
+        blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])
+
+
+@access("$export")
+def export_system() -> Response:
+    """Take on an export of everything the asker may see."""
+    return _take_on(_asked("system"))
+
+
+@access("$export")
+def export_patients() -> Response:
+    """Take on an export of all that is in patients' compartments."""
+    return _take_on(_asked("patient"))
+
+
+@access("$export")
+def export_group(id_: str) -> Response:
+    """Take on an export of all that is in the compartments of a Group's present members."""
+    export = _asked("group")
+    decision = asking.permitted("read", "Group")
+    with asking.hub().begin() as session:
+        group = lexemes.loads(read.read(session, "Group", id_, decision.where).content)
+    members = [patient for member in group.get("member", []) if (patient := _member(member))]
+    named = export.patients
+    if named is not None and not set(named) <= set(members):
+        raise NotValid("patient names somebody who is no member of the group.")
+    export.patients = sorted(set(members if named is None else named))
+    return _take_on(export)
+
+
+def _member(member: dict[str, Any]) -> str | None:
+    type_, _, id_ = str(member.get("entity", {}).get("reference", "")).rpartition("/")
+    return id_ if type_.rpartition("/")[2] == "Patient" and member.get("inactive") is not True else None
+
+
+def _asked(level: str) -> Export:
+    """Return what the request asks for. Raises: NotValid, NotSupported, NotPermitted."""
+    jobs.check_async()
+    asking.check_accept()
+    asking.permitted("search", "*")
+    lenient = "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
+    params = [pair for pair in request.args.items(multi=True) if pair[0] not in ("_format", "_pretty")]
+    if request.method == "POST":
+        params += parameters(asking.body_resource())
+    elif "patient" in request.args:
+        raise NotValid("patient is given in the Parameters of a POST.")
+    export = asked.read(level, params, asking.hub().config.zone, lenient=lenient)
+    for type_ in export.types:
+        asking.permitted("search", type_)
+    return export
+
+
+def parameters(resource: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the simple values of a Parameters resource. Raises: NotValid."""
+    given = resource.get("parameter", [])
+    if resource.get("resourceType") != "Parameters" or not isinstance(given, list):
+        raise NotValid("The body of this operation is a Parameters resource.")
+    found = []
+    for one in given:
+        value = (
+            next((one[key] for key in one if key.startswith("value")), None)
+            if isinstance(one, dict)
+            else None
+        )
+        value = value.get("reference") if isinstance(value, dict) else value
+        if not isinstance(value, str) or not isinstance(one.get("name"), str):
+            raise NotValid("A parameter of the operation has no value that is read here.")
+        found.append((one["name"], value))
+    return found
+
+
+def _take_on(export: Export) -> Response:
+    return jobs.accepted("export", export.stored(), "$export")

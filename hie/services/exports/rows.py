@@ -1,0 +1,167 @@
+"""The SQL of an export: a type's resources in order, as they stood below the watermark, stored text only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, and_, cast, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from hie.schema.exports import ExportMark
+from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory
+
+After = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which resources of a type an export holds.
+
+    where: the policy's condition, and the filters. snapshot: the watermark; `at`: its instant.
+    since: what was committed since that instant; `mark`: and below no watermark known for it.
+    patients: compartments; None for all. has_filters: whether `where` looks at the content.
+    """
+
+    where: ColumnElement[bool]
+    snapshot: int
+    at: datetime
+    since: datetime | None
+    mark: int | None
+    until: datetime | None
+    patients: list[str] | None
+    only_patients: bool
+    has_filters: bool
+
+
+def xid(number: int) -> ColumnElement[Any]:
+    """Return a transaction id as SQL."""
+    return literal_column(f"'{int(number)}'::xid8")
+
+
+def watermark(session: Session) -> tuple[int, datetime]:
+    """Return a transaction id below which everything is settled, and the instant it was taken.
+
+    The pair is remembered: `_since` that instant begins at that transaction.
+    """
+    at, lowest = session.execute(
+        select(
+            func.date_trunc("milliseconds", func.clock_timestamp()),
+            cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text),
+        )
+    ).one()
+    session.merge(ExportMark(at=at, xid=int(lowest)))
+    return int(lowest), at
+
+
+def mark_at(session: Session, since: datetime) -> int | None:
+    """Return the watermark that an earlier export took at exactly this instant."""
+    return session.scalar(select(ExportMark.xid).where(ExportMark.at == since))
+
+
+def chunk(
+    session: Session, type_: str, reach: Reach, after: After | None, limit: int
+) -> tuple[list[bytes], After | None]:
+    """Return up to `limit` stored texts of a type behind a place in its order, and the next place.
+
+    What was replaced since the watermark is given as it stood there. Both arms are read by one statement:
+    a resource that is being replaced is in exactly one of them, under the same key.
+    """
+    arms = [_present(type_, reach, after)]
+    if not reach.has_filters:
+        arms.append(_replaced(type_, reach, after))
+    found = arms[0].union_all(*arms[1:]) if len(arms) > 1 else arms[0]
+    ordered = found.order_by(literal_column("updated_at"), literal_column("id")).limit(limit)
+    with session.connection().execute(ordered) as result:
+        sent = result.cursor.pgresult
+        value = sent.get_value
+        contents = [value(row, 2) for row in range(sent.ntuples)]
+        if not contents:
+            return [], None
+        last = sent.ntuples - 1
+        return contents, (value(last, 0).decode(), value(last, 1).decode())
+
+
+def _present(type_: str, reach: Reach, after: After | None) -> Any:
+    return select(Resource.updated_at, Resource.id, Resource.content).where(
+        Resource.type == type_,
+        ~Resource.deleted,
+        Resource.xid < xid(reach.snapshot),
+        *_limits(Resource, reach, after),
+        *_belonging(reach),
+    )
+
+
+def _replaced(type_: str, reach: Reach, after: After | None) -> Any:
+    """The version that stood at the watermark, of what a later transaction replaced or deleted.
+
+    The past keeps the transaction that ended a version; the first one to end after the watermark stood there.
+    """
+    other = aliased(ResourceHistory)
+    earlier = (
+        select(literal(1))
+        .where(
+            other.type == ResourceHistory.type,
+            other.id == ResourceHistory.id,
+            ~other.superseded,
+            other.xid >= xid(reach.snapshot),
+            other.version < ResourceHistory.version,
+        )
+        .exists()
+    )
+    return (
+        select(ResourceHistory.updated_at, ResourceHistory.id, ResourceHistory.content)
+        .join(Resource, and_(Resource.type == ResourceHistory.type, Resource.id == ResourceHistory.id))
+        .where(
+            Resource.type == type_,
+            Resource.xid >= xid(reach.snapshot),
+            ResourceHistory.type == type_,
+            ResourceHistory.compartment == Resource.compartment,
+            ResourceHistory.xid >= xid(reach.snapshot),
+            ResourceHistory.updated_at <= reach.at,
+            ~ResourceHistory.deleted,
+            ~ResourceHistory.superseded,
+            ~earlier,
+            *_limits(ResourceHistory, reach, after),
+            *_belonging(reach),
+        )
+    )
+
+
+def _limits(
+    table: type[Resource] | type[ResourceHistory], reach: Reach, after: After | None
+) -> list[ColumnElement[bool]]:
+    limits: list[ColumnElement[bool]] = []
+    if after is not None:
+        place = tuple_(cast(after[0], table.updated_at.type), literal(after[1]))
+        limits.append(tuple_(table.updated_at, table.id) > place)
+    if reach.since is not None:
+        since = table.updated_at > reach.since
+        limits.append(since if reach.mark is None else or_(since, table.xid >= xid(reach.mark)))
+    if reach.until is not None:
+        limits.append(table.updated_at <= reach.until)
+    return limits
+
+
+def _belonging(reach: Reach) -> list[ColumnElement[bool]]:
+    belonging = [reach.where]
+    if reach.patients is not None:
+        belonging.append(Resource.compartment == func.any(literal(reach.patients)))
+    elif reach.only_patients:
+        belonging.append(Resource.compartment != NO_COMPARTMENT)
+    return belonging
+
+
+def deleted(session: Session, types: Sequence[str], reach: Reach, after: str, limit: int) -> list[str]:
+    """Return `Type/id` of what was deleted since, behind a name in the order of names."""
+    name = Resource.type + "/" + Resource.id
+    found = (
+        select(name)
+        .where(Resource.deleted, Resource.type.in_(types), Resource.xid < xid(reach.snapshot))
+        .where(*_limits(Resource, reach, None), *_belonging(reach), name.collate("C") > after)
+        .order_by(name.collate("C"))
+        .limit(limit)
+    )
+    return list(session.scalars(found))

@@ -1,0 +1,103 @@
+"""The work process: takes jobs from their table and delivers notices; exits when a part breaks."""
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from esb.collector import rest_collector
+from hie.config import Config
+from hie.errors import HieError
+from hie.schema.exports import Job
+from hie.services.exports import jobs, writing
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 1.0
+Run = Callable[[Engine, Config, str, Callable[[], bool]], None]
+RUNS: Mapping[str, Run] = {"export": writing.run}
+# Each has a thread of its own: a search does not wait behind an export.
+THREADS: Mapping[str, tuple[str, ...]] = {"bulk": ("export", "import"), "requests": ("request",)}
+
+
+def run(config: Config) -> None:
+    """Work until SIGTERM; what is left in the middle goes on at the next start, here or elsewhere."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    threading.excepthook = exit_at_once
+    engine = create_engine(
+        config.database_url, hide_parameters=True, pool_size=12, max_overflow=0, pool_pre_ping=True
+    )
+    threads = [
+        threading.Thread(target=_work, args=(engine, config, kinds, stopping), name=name, daemon=True)
+        for name, kinds in THREADS.items()
+    ]
+    for thread in threads:
+        thread.start()
+    rest_collector()
+    log.info("work.ready")
+    stopping.wait()
+    for thread in threads:
+        thread.join(timeout=20)
+    engine.dispose()
+
+
+def exit_at_once(args: threading.ExceptHookArgs) -> None:
+    """End the process when one of its threads broke: a supervisor starts it again, whole."""
+    log.critical("thread.broke", thread=args.thread.name if args.thread else "", kind=args.exc_type.__name__)
+    traceback.print_tb(args.exc_traceback)
+    os._exit(70)
+
+
+def _work(engine: Engine, config: Config, kinds: tuple[str, ...], stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            if work_once(engine, config, kinds, stopping.is_set):
+                continue
+            with Session(engine) as session, session.begin():
+                jobs.forget(session, config.export_dir, datetime.now(UTC))
+        except DBAPIError as error:
+            log.warning("work.database_away", kind=type(error).__name__)
+        stopping.wait(EVERY_S)
+
+
+def work_once(
+    engine: Engine, config: Config, kinds: tuple[str, ...], is_stopping: Callable[[], bool]
+) -> bool:
+    """Take one job and work on it; say whether there was one. The claim ends with its connection."""
+    with engine.connect() as connection:
+        try:
+            id_ = jobs.claim(connection, kinds)
+            if id_ is None:
+                return False
+            _settle(engine, config, id_, is_stopping)
+            jobs.release(connection, id_)
+        except BaseException:
+            connection.invalidate()
+            raise
+    return True
+
+
+def _settle(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], bool]) -> None:
+    """Do a job; an error of our family, or a bug, is its end. What the database refused is tried again."""
+    with Session(engine) as session:
+        kind = session.get_one(Job, id_).kind
+    try:
+        RUNS[kind](engine, config, id_, is_stopping)
+    except writing.Cancelled:
+        jobs.clear(config.export_dir, id_)
+        log.info("job.cancelled", job=id_)
+    except HieError as error:
+        log.warning("job.failed", job=id_, kind=type(error).__name__)
+        writing.fail(engine, id_, error)
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        log.error("job.failed", job=id_, kind=type(error).__name__)
+        writing.fail(engine, id_, HieError())

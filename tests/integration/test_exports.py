@@ -1,0 +1,326 @@
+"""Bulk export as a client sees it: kick-off, status, manifest, files; late commits; a killed worker."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from hie.app import create_app
+from hie.config import Config
+from hie.directory.clients import put_client
+from hie.schema import AuditEventRow, Job, JobFile, Resource
+from hie.schema.directory import Facility
+from hie.services.exports import writing
+from hie.work.process import work_once
+from tests.hub_world import SECRET, Caller, Json, created, observation, patient
+
+WAIT = {"Prefer": "respond-async"}
+MANY = 30_000
+
+
+@pytest.fixture
+def app(fresh_database_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """The application, with clients of the region and of two hospitals."""
+    settings = {"HIE_DATABASE_URL": fresh_database_url, "HIE_EXPORT_DIR": str(tmp_path / "exports")}
+    made = create_app(Config.from_env(settings))
+    with Session(made.extensions["hie"].engine) as session, session.begin():
+        session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
+        session.flush()
+        put_client(session, "bench", SECRET, "system/*.cruds", None)
+        put_client(session, "h01", SECRET, "system/*.cruds", "H01")
+        put_client(session, "h02", SECRET, "system/*.cruds", "H02")
+        put_client(session, "reader", SECRET, "system/Patient.rs", None)
+    yield made
+    made.extensions["hie"].engine.dispose()
+
+
+def work(app: Flask) -> bool:
+    hub = app.extensions["hie"]
+    return work_once(hub.engine, hub.config, ("export", "import"), lambda: False)
+
+
+def start(call: Caller, path: str, body: Any = None) -> str:
+    answer = call("POST" if body is not None else "GET", path, body, **WAIT)
+    assert answer.status_code == 202, answer.text
+    return str(answer.headers["Content-Location"]).partition("/fhir")[2]
+
+
+def manifest(app: Flask, call: Caller, path: str, body: Any = None) -> Json:
+    job = start(call, path, body)
+    while work(app):
+        pass
+    answer = call("GET", job)
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+def lines(call: Caller, found: Json, kind: str = "output") -> list[Json]:
+    read: list[Json] = []
+    for file in found[kind]:
+        answer = call("GET", file["url"].partition("/fhir")[2])
+        assert answer.status_code == 200
+        assert answer.content_type == "application/fhir+ndjson"
+        part = [json.loads(line) for line in answer.data.splitlines()]
+        assert len(part) == file["count"]
+        read += part
+    return read
+
+
+def names(resources: list[Json]) -> set[str]:
+    return {f"{one['resourceType']}/{one['id']}" for one in resources}
+
+
+def test_a_kick_off_is_followed_to_a_manifest_of_files_that_hold_the_stored_bytes(app: Flask) -> None:
+    call = Caller(app, "bench")
+    subject = created(call, patient("1"))["id"]
+    created(call, observation(f"Patient/{subject}", "5.10"))
+    job = start(call, "/$export?_outputFormat=application/fhir%2Bndjson")
+    waiting = call("GET", job)
+    assert (waiting.status_code, waiting.headers["X-Progress"]) == (202, "waiting")
+    assert waiting.headers["Retry-After"]
+    assert work(app)
+    done = call("GET", job)
+    found = done.get_json()
+    assert done.status_code == 200
+    assert done.headers["Expires"]
+    assert found["requiresAccessToken"] is True
+    assert found["request"].endswith("/fhir/$export?_outputFormat=application/fhir%2Bndjson")
+    assert {file["type"] for file in found["output"]} == {"Patient", "Observation"}
+    file = next(file for file in found["output"] if file["type"] == "Observation")
+    place = file["url"].partition("/fhir")[2]
+    plain = call("GET", place)
+    assert b'"value":5.10' in plain.data
+    zipped = call("GET", place, Accept_Encoding="gzip")
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped.data) == plain.data
+
+
+def test_who_polls_without_pause_is_told_to_wait(app: Flask) -> None:
+    call = Caller(app, "bench")
+    job = start(call, "/$export")
+    assert call("GET", job).status_code == 202
+    again = call("GET", job)
+    assert again.status_code == 429
+    assert int(again.headers["Retry-After"]) > 0
+
+
+def test_a_deleted_job_stops_and_is_not_found(app: Flask, tmp_path: Path) -> None:
+    call = Caller(app, "bench")
+    created(call, patient("1"))
+    job = start(call, "/$export")
+    assert work(app)
+    assert call("DELETE", job).status_code == 202
+    assert call("GET", job).status_code == 404
+    assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_nobody_else_sees_a_job_or_its_files(app: Flask) -> None:
+    call, other = Caller(app, "bench"), Caller(app, "h01")
+    created(call, patient("1"))
+    job = start(call, "/$export")
+    assert work(app)
+    file = call("GET", job).get_json()["output"][0]["url"].partition("/fhir")[2]
+    assert {other("GET", place).status_code for place in (job, file)} == {404}
+    assert other("DELETE", job).status_code == 404
+    assert call("GET", job).status_code == 200
+
+
+def test_a_hospital_exports_what_it_may_see_and_a_scope_narrows_it(app: Flask) -> None:
+    h01, h02 = Caller(app, "h01"), Caller(app, "h02")
+    mine, other = created(h01, patient("1"))["id"], created(h02, patient("2"))["id"]
+    created(h01, observation(f"Patient/{mine}"))
+    assert names(lines(h01, manifest(app, h01, "/$export?_type=Patient"))) == {f"Patient/{mine}"}
+    reader = Caller(app, "reader")
+    seen = names(lines(reader, manifest(app, reader, "/$export")))
+    assert seen == {f"Patient/{mine}", f"Patient/{other}"}
+    assert reader("GET", "/$export?_type=Observation", **WAIT).status_code == 403
+
+
+def test_a_right_lost_before_the_work_begins_is_lost(app: Flask) -> None:
+    call = Caller(app, "h01")
+    created(call, patient("1"))
+    job = start(call, "/$export")
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        session.execute(sa.text("UPDATE app_client SET disabled_at = now() WHERE id = 'h01'"))
+    assert work(app)
+    with Session(app.extensions["hie"].engine) as session:
+        assert session.get_one(Job, job.rpartition("/")[2]).state == "failed"
+        assert session.scalar(sa.select(sa.func.count()).select_from(JobFile)) == 0
+
+
+def test_a_group_exports_its_present_members_and_patients_can_be_chosen(app: Flask) -> None:
+    call = Caller(app, "bench")
+    one, two, gone, outside = (created(call, patient(number))["id"] for number in "1234")
+    for subject in (one, two, gone, outside):
+        created(call, observation(f"Patient/{subject}"))
+    members: list[Json] = [{"entity": {"reference": f"Patient/{id_}"}} for id_ in (one, two, gone)]
+    members[2]["inactive"] = True
+    group = {"resourceType": "Group", "type": "person", "actual": True, "member": members}
+    group_id = created(call, group)["id"]
+    seen = names(lines(call, manifest(app, call, f"/Group/{group_id}/$export?_type=Patient")))
+    assert seen == {f"Patient/{one}", f"Patient/{two}"}
+    chosen = {"name": "patient", "valueReference": {"reference": f"Patient/{one}"}}
+    body = {"resourceType": "Parameters", "parameter": [chosen]}
+    found = lines(call, manifest(app, call, f"/Group/{group_id}/$export", body))
+    assert {r.get("subject", {}).get("reference") or f"Patient/{r['id']}" for r in found} == {
+        f"Patient/{one}"
+    }
+    assert len(found) == 2
+    everybody = lines(call, manifest(app, call, "/Patient/$export"))
+    assert "Group" not in {r["resourceType"] for r in everybody}
+    assert len(everybody) == 8
+
+
+def test_a_type_filter_is_a_search(app: Flask) -> None:
+    call = Caller(app, "bench")
+    created(call, patient("1", gender="male"))
+    wanted = created(call, patient("2", gender="female"))["id"]
+    found = manifest(app, call, "/$export?_type=Patient&_typeFilter=Patient%3Fgender%3Dfemale")
+    assert names(lines(call, found)) == {f"Patient/{wanted}"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_type=Nonsense",
+        "_outputFormat=text/csv",
+        "_since=yesterday",
+        "_elements=id",
+        "_typeFilter=Patient",
+        "_typeFilter=Patient%3Fgender%3Dmale&_type=Observation",
+        "unheard=1",
+        "patient=Patient/1",
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_the_kick_off(app: Flask, query: str) -> None:
+    assert Caller(app, "bench")("GET", f"/$export?{query}", **WAIT).status_code == 400
+
+
+def test_without_respond_async_an_export_is_refused(app: Flask) -> None:
+    assert Caller(app, "bench")("GET", "/$export").status_code == 400
+
+
+def test_since_the_last_export_a_late_commit_is_there_and_a_deletion_is_listed(app: Flask) -> None:
+    call = Caller(app, "bench")
+    early, gone = created(call, patient("1"))["id"], created(call, patient("2"))["id"]
+    engine = app.extensions["hie"].engine
+    with engine.connect() as late:
+        # It has its lastUpdated and its transaction id before the export begins, and commits after.
+        late.execute(
+            sa.insert(Resource).values(
+                compartment="late", type="Patient", id="late", version=1, updated_at=sa.func.now(),
+                source_at=sa.func.now(), epoch=0, seq=0, deleted=False, tokens=[],
+                content='{"resourceType":"Patient","id":"late"}',
+            )
+        )  # fmt: skip
+        first = manifest(app, call, "/$export?_type=Patient")
+        late.commit()
+    assert names(lines(call, first)) == {f"Patient/{early}", f"Patient/{gone}"}
+    assert call("DELETE", f"/Patient/{gone}").status_code == 204
+    second = manifest(app, call, f"/$export?_type=Patient&_since={first['transactionTime']}")
+    assert names(lines(call, second)) == {"Patient/late"}
+    deletions = lines(call, second, "deleted")
+    assert [one["entry"][0]["request"] for one in deletions] == [
+        {"method": "DELETE", "url": f"Patient/{gone}"}
+    ]
+
+
+def test_what_changes_while_an_export_runs_is_given_once_as_it_stood(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Caller(app, "bench")
+    ids = [created(call, patient(str(number)))["id"] for number in range(6)]
+    monkeypatch.setattr(writing, "CHUNK", 2)
+    job = start(call, "/$export?_type=Patient")
+    hub = app.extensions["hie"]
+    steps: list[int] = []
+
+    def change_after_the_first_chunk() -> bool:
+        steps.append(1)
+        if len(steps) == 2:
+            for id_ in (ids[0], ids[5]):
+                body = patient("9", "李静") | {"id": id_}
+                assert call("PUT", f"/Patient/{id_}", body).status_code == 200
+            assert call("DELETE", f"/Patient/{ids[4]}").status_code == 204
+            created(call, patient("10"))
+        return False
+
+    assert work_once(hub.engine, hub.config, ("export",), change_after_the_first_chunk)
+    found = lines(call, call("GET", job).get_json())
+    assert sorted(one["id"] for one in found) == sorted(ids)
+    assert {one["meta"]["versionId"] for one in found} == {"1"}
+
+
+def test_each_request_of_an_export_leaves_one_audit_row(app: Flask) -> None:
+    call = Caller(app, "bench")
+    created(call, patient("1"))
+    found = manifest(app, call, "/$export?_type=Patient")
+    lines(call, found)
+    with Session(app.extensions["hie"].engine) as session:
+        rows = session.execute(
+            sa.select(AuditEventRow.operation, AuditEventRow.http).order_by(AuditEventRow.id)
+        ).all()
+    assert [tuple(row) for row in rows][-4:] == [
+        ("$export", 202), ("$export", 200), ("job.status", 200), ("job.file", 200)
+    ]  # fmt: skip
+
+
+def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def test_after_kill_9_of_the_worker_another_goes_on_and_every_resource_is_there_once(app: Flask) -> None:
+    hub = app.extensions["hie"]
+    with hub.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO resource (compartment, type, id, version, updated_at, source_at, epoch, seq,"
+                " deleted, tokens, content) SELECT '', 'Basic', 'b' || n, 1, now(), now(), 0, 0, false, '{}',"
+                ' format(\'{"resourceType":"Basic","id":"b%s"}\', n) FROM generate_series(1, :many) AS n'
+            ),
+            {"many": MANY},
+        )
+    call = Caller(app, "bench")
+    job = start(call, "/$export?_type=Basic").rpartition("/")[2]
+    environment = os.environ | {
+        "HIE_DATABASE_URL": hub.config.database_url,
+        "HIE_EXPORT_DIR": str(hub.config.export_dir),
+    }
+    command = [str(Path(sys.executable).parent / "hie"), "work"]
+    file = sa.select(JobFile.count).where(JobFile.job == job)
+
+    def counted() -> int:
+        with hub.engine.connect() as connection:
+            return connection.scalar(file) or 0
+
+    with hub.engine.connect() as holding:
+        worker = subprocess.Popen(command, env=environment)
+        try:
+            until(counted)
+            # The worker waits with its next checkpoint until it is killed: it dies in the middle.
+            holding.execute(sa.select(JobFile).where(JobFile.job == job).with_for_update())
+            blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            until(lambda: holding.scalar(blocked))
+        finally:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+    assert 0 < counted() < MANY
+    until(lambda: work(app))
+    found = lines(call, call("GET", f"/$job/{job}").get_json())
+    assert len(found) == MANY
+    assert names(found) == {f"Basic/b{n}" for n in range(1, MANY + 1)}
