@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from esb.fhir import lexemes
 from hie.api import asking, jobs
+from hie.api.operations import add_operation
 from hie.errors import NotValid
 from hie.repository import read
 from hie.security.access import access
@@ -17,30 +18,20 @@ from hie.services.exports.asked import Export
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
-    for path, view in (
-        ("/$export", export_system),
-        ("/Patient/$export", export_patients),
-        ("/Group/<id_>/$export", export_group),
-    ):
-        blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])
+    add_operation(blueprint, "export", export)
 
 
 @access("$export")
-def export_system() -> Response:
-    """Take on an export of everything the asker may see."""
-    return _take_on(_asked("system"))
+def export(type_: str | None = None, id_: str | None = None) -> Response:
+    """Take on an export of the system, of all patients, or of a Group's present members."""
+    level = "group" if id_ else "patient" if type_ else "system"
+    wanted = _asked(level)
+    if id_ is not None:
+        wanted = _of_group(wanted, id_)
+    return jobs.accepted("export", wanted.stored(), "$export")
 
 
-@access("$export")
-def export_patients() -> Response:
-    """Take on an export of all that is in patients' compartments."""
-    return _take_on(_asked("patient"))
-
-
-@access("$export")
-def export_group(id_: str) -> Response:
-    """Take on an export of all that is in the compartments of a Group's present members."""
-    export = _asked("group")
+def _of_group(export: Export, id_: str) -> Export:
     decision = asking.permitted("read", "Group")
     with asking.hub().begin() as session:
         group = lexemes.loads(read.read(session, "Group", id_, decision.where).content)
@@ -49,7 +40,7 @@ def export_group(id_: str) -> Response:
     if named is not None and not set(named) <= set(members):
         raise NotValid("patient names somebody who is no member of the group.")
     export.patients = sorted(set(members if named is None else named))
-    return _take_on(export)
+    return export
 
 
 def _member(member: dict[str, Any]) -> str | None:
@@ -91,7 +82,3 @@ def parameters(resource: dict[str, Any]) -> list[tuple[str, str]]:
             raise NotValid("A parameter of the operation has no value that is read here.")
         found.append((one["name"], value))
     return found
-
-
-def _take_on(export: Export) -> Response:
-    return jobs.accepted("export", export.stored(), "$export")

@@ -24,9 +24,9 @@ RETRY_AFTER_S = "2"
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
-    blueprint.add_url_rule("/$job/<id_>", view_func=status, methods=["GET"])
-    blueprint.add_url_rule("/$job/<id_>", view_func=cancel, methods=["DELETE"])
-    blueprint.add_url_rule("/$job/<id_>/<int:number>.ndjson", view_func=file, methods=["GET"])
+    blueprint.add_url_rule("/_job/<id_>", view_func=status, methods=["GET"])
+    blueprint.add_url_rule("/_job/<id_>", view_func=cancel, methods=["DELETE"])
+    blueprint.add_url_rule("/_job/<id_>/<number>", view_func=file, methods=["GET"])
 
 
 def check_async() -> None:
@@ -46,7 +46,7 @@ def accepted(kind: str, asked: dict[str, Any], operation: str) -> Response:
         id_ = jobs.ask(session, kind, _asked_url(), asked, asking.actor())
         audit.record(session, actor=asking.actor(), action="E", operation=operation, http=202)
     return said(
-        f"Taken on; follow it at the Content-Location ({id_[:8]}).", 202, f"{answers.base()}/$job/{id_}"
+        f"Taken on; follow it at the Content-Location ({id_[:8]}).", 202, f"{answers.base()}/_job/{id_}"
     )
 
 
@@ -102,17 +102,19 @@ def cancel(id_: str) -> Response:
 
 
 @access("job.file")
-def file(id_: str, number: int) -> Response:
+def file(id_: str, number: str) -> Response:
     """Give a file of a finished job, gzipped where the asker takes that."""
+    if not number.isascii() or not number.isdigit() or len(number) > 6:
+        raise NotFound
     with asking.hub().begin() as session:
         job = jobs.own(session, id_, asking.actor())
-        found = session.get(JobFile, (id_, number))
+        found = session.get(JobFile, (id_, int(number)))
         if found is None or job.state != "done":
             raise NotFound
         detail = {"type": found.type, "count": found.count}
         audit.record(session, actor=asking.actor(), action="R", operation="job.file", detail=detail)
         length = found.bytes
-    path = files.path_of(asking.hub().config.export_dir, id_, number)
+    path = files.path_of(asking.hub().config.export_dir, id_, int(number))
     if not path.exists():
         raise NotFound
     if asking.accepts_gzip():
@@ -125,7 +127,7 @@ def _manifest(job: Job, found: list[JobFile]) -> bytes:
     """The manifest of an export or import (Bulk Data Access IG 2, "Complete Status")."""
     lists: dict[str, list[dict[str, Any]]] = {"output": [], "deleted": [], "error": []}
     for one in found:
-        url = f"{answers.base()}/$job/{job.id}/{one.number}.ndjson"
+        url = f"{answers.base()}/_job/{job.id}/{one.number}"
         type_ = "Bundle" if one.kind == "deleted" else one.type
         lists[one.kind].append({"type": type_, "url": url, "count": one.count})
     if job.kind == "import":

@@ -28,6 +28,7 @@ NAMED_PLACES: dict[str, Json] = {
     "type": {"type": "string", "enum": sorted(RESOURCE_TYPES)},
     "id": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"},
     "version": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    "number": {"type": "string", "pattern": "^[0-9]{1,6}$"},
 }
 HEADERS: dict[str, Json] = {
     "If-Match": {"type": "string", "pattern": '^W/"[0-9]{1,9}"$'},
@@ -80,6 +81,9 @@ SHAPES: dict[str, Shape] = {
     "search-type": Shape(answered=(FHIR_JSON, "Bundle"), headers=("Prefer",), query=CONTROLS),
     "search-system": Shape(answered=(FHIR_JSON, "Bundle"), headers=("Prefer",), query=CONTROLS),
     "transaction": Shape(answered=(FHIR_JSON, "Bundle"), sent=((FHIR_JSON, "Bundle"),)),
+    "job.status": Shape((200, 202)),
+    "job.delete": Shape((202,)),
+    "job.file": Shape(answered=("application/fhir+ndjson", "Octets"), query=()),
     "token": Shape(answered=(JSON, "Token"), sent=((FORM, "TokenRequest"),), query=()),
     "smart-configuration": Shape(answered=(JSON, "Object"), query=()),
     "capabilities": Shape(),

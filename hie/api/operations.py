@@ -70,8 +70,34 @@ SINCE, TYPES, COUNT = (
     Param("_type", "code", most=None),
     Param("_count", "integer"),
 )
+BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
+EXPORTED = (
+    Param("_outputFormat", "string"),
+    SINCE,
+    Param("_until", "instant"),
+    Param("_type", "string", most=None),
+    Param("_typeFilter", "string", most=None),
+)
+OF_PATIENTS = (*EXPORTED, Param("patient", "Reference", most=None))
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation("export", ("system",), (), BULK + "export", EXPORTED, "Everything, as NDJSON files"),
+    Operation(
+        "export",
+        ("type",),
+        ("Patient",),
+        BULK + "patient-export",
+        OF_PATIENTS,
+        "What belongs to patients, as NDJSON files",
+    ),
+    Operation(
+        "export",
+        ("instance",),
+        ("Group",),
+        BULK + "group-export",
+        OF_PATIENTS,
+        "What belongs to the members of a group, as NDJSON files",
+    ),
     Operation(
         "everything",
         ("type", "instance"),

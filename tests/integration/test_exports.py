@@ -321,6 +321,6 @@ def test_after_kill_9_of_the_worker_another_goes_on_and_every_resource_is_there_
             worker.wait()
     assert 0 < counted() < MANY
     until(lambda: work(app))
-    found = lines(call, call("GET", f"/$job/{job}").get_json())
+    found = lines(call, call("GET", f"/_job/{job}").get_json())
     assert len(found) == MANY
     assert names(found) == {f"Basic/b{n}" for n in range(1, MANY + 1)}
