@@ -81,12 +81,17 @@ def permitted(action: str, resource_type: str) -> Decision:
 
 def search_by(session: Session, where: ColumnElement[bool]) -> Search:
     """Return what a search of this request needs."""
-    return Search(session, where, hub().config.zone, page_secret(), now())
+    return Search(session, where, hub().config.zone, page_secret(), now(), reach)
 
 
 def page_secret() -> bytes:
     """Return what signs the links to further pages."""
     return sha256(b"page links " + hub().config.database_url.encode()).digest()
+
+
+def reach(type_: str) -> ColumnElement[bool]:
+    """Return the policy's condition for a type that a search goes through: hidden is not there."""
+    return decide(actor(), "search", type_).where
 
 
 def check_accept() -> None:

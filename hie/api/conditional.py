@@ -13,7 +13,6 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.api import asking
 from hie.errors import NotPermitted, NotValid, PreconditionFailed
 from hie.repository.query import Reading, parse
-from hie.repository.search import find_ids
 from hie.schema.repository import Resource
 
 
@@ -54,7 +53,7 @@ def match(
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
     pairs = parse_qsl(criteria.removeprefix("?"), keep_blank_values=True)
-    how = Reading(asking.hub().config.zone, True, lambda t, c: find_ids(session, true(), t, c))
+    how = Reading(asking.hub().config.zone, True, lambda _: true(), session)
     query = parse(type_, pairs, how)
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")

@@ -1,72 +1,192 @@
-"""Search by GET and by POST _search; pages, totals, includes (FHIR R4 search.html)."""
+"""Search by GET and by POST _search: of a type, of several, of a compartment (FHIR R4 search.html)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, Response, request
+from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import Session
 
-from hie.api import answers, asking, included
-from hie.errors import NotValid
-from hie.repository.search import Page, search
+from esb.fhir.types import RESOURCE_TYPES
+from hie.api import answers, asking
+from hie.errors import NotFound, NotValid
+from hie.repository.compartments import COMPARTMENT, in_compartment
+from hie.repository.includes import included
+from hie.repository.search import Page, Target, bounded, search
+from hie.repository.wanted import EVERY_TYPE
+from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
 
 MOST_PARAMETERS = 200
 MOST_CHARACTERS = 1_000_000
+MOST_TYPES = 40  # that `_type` may name
+Params = list[tuple[str, str]]
 
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
+    for rule in ("/", ""):
+        blueprint.add_url_rule(rule, view_func=search_system, methods=["GET"])
+    blueprint.add_url_rule("/_search", view_func=search_system_by_post, methods=["POST"])
     blueprint.add_url_rule("/<type_>", view_func=search_type, methods=["GET"])
     blueprint.add_url_rule("/<type_>/_search", view_func=search_by_post, methods=["POST", "GET"])
+    # As wide as the routes of an instance, so that those with a name of their own go before it.
+    blueprint.add_url_rule("/<type_>/<id_>/<inner>", view_func=search_compartment, methods=["GET"])
+    blueprint.add_url_rule(
+        "/<type_>/<id_>/<inner>/_search", view_func=search_compartment_by_post, methods=["POST"]
+    )
+    blueprint.add_url_rule(
+        "/<type_>/<id_>/_search", view_func=search_whole_compartment_by_post, methods=["POST"]
+    )
 
 
 @access("search-type")
 def search_type(type_: str) -> Response:
     """Answer a page of what matches."""
-    return _answer(type_, list(request.args.items(multi=True)))
+    return _answer_type(type_, _in_url())
 
 
 @access("search-type")
 def search_by_post(type_: str) -> Response:
-    """Answer a page of what matches, the parameters in a form."""
-    params = [*request.args.items(multi=True), *request.form.items(multi=True)]
-    return _answer(type_, params)
+    """Answer a page of what matches, the parameters in the URL and in a form."""
+    return _answer_type(type_, _in_url() + _in_form())
 
 
-def _answer(type_: str, params: list[tuple[str, str]]) -> Response:
+@access("search-system")
+def search_system() -> Response:
+    """Answer a page of what matches of several types."""
+    return _answer_several("", _in_url(), None)
+
+
+@access("search-system")
+def search_system_by_post() -> Response:
+    """Answer a page of what matches of several types, the parameters in the URL and in a form."""
+    return _answer_several("", _in_url() + _in_form(), None)
+
+
+@access("search-compartment")
+def search_compartment(type_: str, id_: str, inner: str) -> Response:
+    """Answer a page of what is about a patient: of one type, or `*` of all."""
+    return _answer_compartment(type_, id_, inner, _in_url())
+
+
+@access("search-compartment")
+def search_compartment_by_post(type_: str, id_: str, inner: str) -> Response:
+    """Answer a page of what is about a patient, the parameters in the URL and in a form."""
+    return _answer_compartment(type_, id_, inner, _in_url() + _in_form())
+
+
+@access("search-compartment")
+def search_whole_compartment_by_post(type_: str, id_: str) -> Response:
+    """Answer a page of all that is about a patient, the parameters in the URL and in a form."""
+    return _answer_compartment(type_, id_, "*", _in_url() + _in_form())
+
+
+def _in_url() -> Params:
+    return list(request.args.items(multi=True))
+
+
+def _in_form() -> Params:
+    return list(request.form.items(multi=True))
+
+
+def _answer_type(type_: str, params: Params) -> Response:
     asking.check_accept()
     decision = asking.permitted("search", type_)
-    if len(params) > MOST_PARAMETERS or sum(len(value) for _, value in params) > MOST_CHARACTERS:
-        raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters.")
+    return _answer("search-type", Target(type_, (type_,)), decision.where, params)
+
+
+def _answer_compartment(compartment: str, id_: str, inner: str, params: Params) -> Response:
+    if compartment != COMPARTMENT or (inner != "*" and inner not in RESOURCE_TYPES):
+        raise NotFound
+    within = in_compartment(id_, EVERY_TYPE if inner == "*" else (inner,))
+    path = f"{compartment}/{id_}/{inner}"
+    if inner == "*":
+        return _answer_several(path, params, within)
+    asking.check_accept()
+    decision = asking.permitted("search", inner)
+    return _answer("search-compartment", Target(path, (inner,), within), decision.where, params, id_)
+
+
+def _answer_several(path: str, params: Params, within: ColumnElement[bool] | None) -> Response:
+    asking.check_accept()
+    named = [value for name, value in params if name == "_type"]
+    if named:
+        types = tuple(sorted({type_ for value in named for type_ in value.split(",") if type_}))
+        check_types(types)
+        where = or_(*(and_(Resource.type == t, asking.permitted("search", t).where) for t in types))
+    else:
+        types = EVERY_TYPE
+        where = asking.permitted("search", "*").where
+    operation = "search-compartment" if within is not None else "search-system"
+    owner = path.split("/")[1] if within is not None else None
+    return _answer(operation, Target(path, types, within), where, params, owner)
+
+
+def check_types(types: Sequence[str]) -> None:
+    """Check the types that `_type` names. Raises: NotValid."""
+    if not types or len(types) > MOST_TYPES:
+        raise NotValid(f"_type names from one to {MOST_TYPES} resource types, separated by commas.")
+    if not set(types) <= set(EVERY_TYPE):
+        raise NotValid("_type names types of FHIR R4; AuditEvent and Person are searched by themselves.")
+
+
+def _answer(
+    operation: str, target: Target, where: ColumnElement[bool], params: Params, owner: str | None = None
+) -> Response:
     with asking.hub().begin() as session:
-        page = search(asking.search_by(session, decision.where), type_, params, strict=asking.is_strict())
-        entries = [answers.match_entry(*found) for found in page.matches]
-        entries += [answers.match_entry(*found, mode="include") for found in included.of(session, page)]
-        _audit(session, type_, page)
-    if page.remarks:
-        entries.append(answers.remarks_entry(page.remarks))
-    return answers.answer(
-        answers.bundle("searchset", entries, links=_links(type_, params, page), total=page.total)
-    )
+        content, page = searchset(session, target, where, params)
+        _audit(session, operation, target, page, owner)
+    return answers.answer(content)
 
 
-def _links(type_: str, params: list[tuple[str, str]], page: Page) -> list[tuple[str, str]]:
-    links = [("self", answers.query_url(type_, page.used))]
+def searchset(
+    session: Session, target: Target, where: ColumnElement[bool], params: Params
+) -> tuple[bytes, Page]:
+    """Return the Bundle that answers a search, and the page in it.
+
+    Raises: as `search`.
+    """
+    size = sum(len(name) + len(value) for name, value in params)
+    if len(params) > MOST_PARAMETERS or size > MOST_CHARACTERS:
+        raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters.")
+    how = asking.search_by(session, where)
+    page = search(how, target, params, strict=asking.is_strict())
+    remarks = list(page.remarks)
+    entries = [answers.match_entry(*found) for found in page.matches]
+    if page.matches and (page.query.includes or page.query.revincludes):
+        with bounded(session, params):
+            brought, cut = included(session, asking.reach, page.query, page.matches)
+        entries += [answers.match_entry(*found, mode="include") for found in brought]
+        remarks += cut
+    if remarks:
+        entries.append(answers.remarks_entry(remarks))
+    links = _links(target.path, params, page)
+    return answers.bundle("searchset", entries, links=links, total=page.total), page
+
+
+def _links(path: str, params: Params, page: Page) -> list[tuple[str, str]]:
+    """Return the addresses of this page, the first and the next, with exactly what was understood."""
+    here = [(name, value) for name, value in params if name == "_cursor"][:1]
+    links = [("self", answers.query_url(path, [*page.used, *here]))]
+    if here or page.cursor:
+        links.append(("first", answers.query_url(path, page.used)))
     if page.cursor:
-        asked = [(name, value) for name, value in params if name != "_cursor"]
-        links.append(("next", answers.query_url(type_, [*asked, ("_cursor", page.cursor)])))
+        links.append(("next", answers.query_url(path, [*page.used, ("_cursor", page.cursor)])))
     return links
 
 
-def _audit(session: Session, type_: str, page: Page) -> None:
+def _audit(session: Session, operation: str, target: Target, page: Page, owner: str | None) -> None:
     names = sorted({name.partition(":")[0][:40] for name, _ in page.used})
+    patients = {owner} if owner else set(page.query.patients)
     audit.record(
         session,
         actor=asking.actor(),
         action="E",
-        operation="search-type",
-        resource_type=type_,
-        compartment=page.query.patients[0] if len(page.query.patients) == 1 else None,
+        operation=operation,
+        resource_type=target.types[0] if len(target.types) == 1 else None,
+        compartment=patients.pop() if len(patients) == 1 else None,
         detail={"parameters": names, "matches": len(page.matches)},
     )

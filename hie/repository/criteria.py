@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotValid
 from hie.repository.query import Query, Reading, parse
-from hie.repository.search import find_ids
 
 
 def split(criteria: str) -> tuple[str, list[tuple[str, str]]]:
@@ -30,7 +29,7 @@ def condition(
     Raises: NotValid, NotSupported for what cannot be searched by, and for what shapes an answer (_sort ...).
     """
     type_, params = split(criteria)
-    how = Reading(zone, True, lambda target, inner: find_ids(session, where, target, inner))
+    how = Reading(zone, True, lambda _: where, session)
     query: Query = parse(type_, params, how)
     if query.sort or query.includes or query.revincludes or query.only_count or query.total:
         raise NotValid("Criteria filter; leave out _sort, _include, _revinclude, _summary and _total.")

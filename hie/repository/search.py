@@ -1,28 +1,44 @@
 """FHIR search over the index: one statement per page, never parsing what it returns (FHIR R4 search.html).
 
-A page begins behind the sort values of the last resource shown, so what is written meanwhile moves nothing.
+A page begins behind the sort values of the last resource shown and sees nothing that was written after page
+one, so what is written meanwhile moves nothing and shows nothing twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from psycopg.errors import QueryCanceled
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, or_, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
-from esb.fhir.search_parameters import Parameter
-from hie.errors import Issue, NotSupported, NotValid
-from hie.repository import definitions
+from hie.errors import Issue, NotSupported
+from hie.repository import ordering
+from hie.repository.chains import Reach
 from hie.repository.conditions import Condition
+from hie.repository.ordering import SortKey
 from hie.repository.paging import make_cursor, query_digest, read_cursor
-from hie.repository.query import Query, Reading, parse
-from hie.schema.repository import Resource, SearchDate
+from hie.repository.query import Query, Reading, Target, parse
+from hie.schema.repository import Resource, Xid8
 
-MOST_CHAINED = 1000
 Match = tuple[str, str, bytes]
+MOST_SECONDS = 10  # that one statement of a search may take
+# Names whose conditions are read from an index; a search with others is watched for its time.
+QUICK = frozenset({"_count", "_id", "_format", "_pretty", "_cursor", "_lastUpdated"})
+# Older than this at page one: no transaction that wrote it is still open.
+SETTLED = timedelta(hours=1)
+
+
+class TooCostly(NotSupported):
+    """This search takes too long; narrow it, e.g. by a patient, a code or a date."""
+
+    code = "too-costly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,7 @@ class Search:
     """What every search needs.
 
     where: the policy's condition. secret: signs the page links. zone: what a day means.
+    reach: the policy's condition for the types that chains and includes go through; `where` if not given.
     """
 
     session: Session
@@ -54,133 +71,121 @@ class Search:
     zone: tzinfo
     secret: bytes
     now: datetime
+    reach: Reach | None = None
+
+    def reading(self, *, strict: bool) -> Reading:
+        """Return how the parameters are read."""
+        return Reading(self.zone, strict, self.reach or (lambda _: self.where), self.session)
 
 
-def search(how: Search, type_: str, params: Sequence[tuple[str, str]], *, strict: bool = False) -> Page:
-    """Return one page of the resources of a type that match.
+class Snapshot(UserDefinedType[str]):
+    """PostgreSQL's pg_snapshot: which transactions a statement sees."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name in SQL."""
+        return "pg_snapshot"
+
+
+# What a statement sees: its snapshot and, if it has written itself, its own transaction.
+SEEN_NOW = select(
+    cast(func.pg_current_snapshot(), Text)
+    .concat(" ")
+    .concat(func.coalesce(cast(func.pg_current_xact_id_if_assigned(), Text), ""))
+).scalar_subquery()
+
+
+def search(
+    how: Search, target: Target | str, params: Sequence[tuple[str, str]], *, strict: bool = False
+) -> Page:
+    """Return one page of the resources that match.
 
     Args:
+        target: a resource type, or what else is searched.
         params: (name, value) in the order given; `_cursor` continues an earlier page.
 
-    Raises: NotValid, NotSupported, Expired.
+    Raises: NotValid, NotSupported, TooCostly, Expired.
     """
-    query = parse(
-        type_,
-        params,
-        Reading(how.zone, strict, lambda target, inner: find_ids(how.session, how.where, target, inner)),
-    )
-    conditions = [Resource.type == type_, ~Resource.deleted, how.where, *query.conditions]
-    total = _count(how.session, conditions) if query.total or query.only_count else None
-    if query.only_count:
-        return Page([], None, total, query.remarks, query.used, query)
-    digest = query_digest(type_, [(name, value) for name, value in params if name != "_cursor"])
-    keys = _sort_keys(type_, query.sort)
-    given = [value for name, value in params if name == "_cursor"]
-    if given:
-        conditions.append(_behind(keys, _values(keys, read_cursor(how.secret, digest, how.now, given[0]))))
-    found = how.session.execute(
-        select(Resource.type, Resource.id, Resource.content, *(key.column for key in keys))
-        .where(*conditions)
-        .order_by(*(key.order() for key in keys))
-        .limit(query.count + 1)
-    ).all()
+    with bounded(how.session, params):
+        query = parse(target, params, how.reading(strict=strict))
+        conditions = conditions_of(query, how.where)
+        total = _count(how.session, conditions) if query.total or query.only_count else None
+        if query.only_count:
+            return Page([], None, total, query.remarks, query.used, query)
+        digest = query_digest(query.target.path, query.used)
+        keys = ordering.sort_keys(query.target.types, query.sort)
+        given = [value for name, value in params if name == "_cursor"]
+        last = read_cursor(how.secret, digest, how.now, given[0]) if given else None
+        found = how.session.execute(statement(query, conditions, keys, last)).all()
     cursor = None
     if len(found) > query.count:
-        last = [_plain(value) for value in found[query.count - 1][3:]]
-        cursor = make_cursor(how.secret, digest, how.now, last)
+        values = [ordering.plain(value) for value in found[query.count - 1][4:]]
+        began = last[:2] if last else [how.now.isoformat(), found[0][3]]
+        cursor = make_cursor(how.secret, digest, how.now, [*began, *values])
     matches = [(row[0], row[1], row[2].encode()) for row in found[: query.count]]
     return Page(matches, cursor, total, query.remarks, query.used, query)
+
+
+def conditions_of(query: Query, where: ColumnElement[bool]) -> list[Condition]:
+    """Return all conditions of a search: types, policy, compartment, parameters."""
+    types = query.target.types
+    of_types = Resource.type == types[0] if len(types) == 1 else Resource.type.in_(types)
+    within = [] if query.target.within is None else [query.target.within]
+    return [of_types, ~Resource.deleted, where, *within, *query.conditions]
+
+
+def statement(
+    query: Query, conditions: Sequence[Condition], keys: Sequence[SortKey], last: Sequence[Any] | None
+) -> Select[Any]:
+    """Return the one statement of a page.
+
+    Args:
+        last: of a later page, the instant and snapshot of page one and the sort values of the last shown.
+    """
+    seen: list[Condition] = []
+    if last is not None:
+        seen = [ordering.behind(keys, ordering.values_of(keys, last[2:]))]
+        seen.append(_was_there(datetime.fromisoformat(last[0]), last[1]))
+    columns = (Resource.type, Resource.id, Resource.content, SEEN_NOW, *(key.column for key in keys))
+    return (
+        select(*columns)
+        .where(*conditions, *seen)
+        .order_by(*(key.order() for key in keys))
+        .limit(query.count + 1)
+    )
+
+
+def _was_there(began: datetime, seen: str) -> Condition:
+    """Return the condition of being as page one could see it."""
+    snapshot, _, own = seen.partition(" ")
+    visible = func.pg_visible_in_snapshot(Resource.xid, cast(literal(snapshot, Text), Snapshot))
+    # Rows that came with a restored database have numbers of another one: their age tells.
+    there = or_(Resource.updated_at < began - SETTLED, visible)
+    return or_(there, Resource.xid == cast(literal(own, Text), Xid8)) if own else there
 
 
 def _count(session: Session, conditions: Sequence[Condition]) -> int:
     return session.execute(select(func.count()).select_from(Resource).where(*conditions)).scalar_one()
 
 
-def find_ids(
-    session: Session, where: ColumnElement[bool], type_: str, conditions: Sequence[Condition]
-) -> list[str]:
-    """Return the ids of what conditions find within a reach; the inner part of a chain.
+@contextmanager
+def bounded(session: Session, params: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Let no statement of a search with unusual parameters take longer than may be waited for.
 
-    Raises: NotSupported if there are more than can be gone through.
+    Raises: TooCostly.
     """
-    found = session.scalars(
-        select(Resource.id)
-        .where(Resource.type == type_, ~Resource.deleted, where, *conditions)
-        .limit(MOST_CHAINED + 1)
-    ).all()
-    if len(found) > MOST_CHAINED:
-        raise NotSupported(f"The chained part matches more than {MOST_CHAINED} resources; narrow it.")
-    return list(found)
+    if all(name in QUICK or not (name[:1] == "_" or "." in name or ":" in name) for name, _ in params):
+        yield
+        return
+    session.execute(text(f"SET LOCAL statement_timeout = '{MOST_SECONDS}s'"))
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.orig, QueryCanceled):
+            raise TooCostly from None
+        raise
+    session.execute(text("SET LOCAL statement_timeout = DEFAULT"))
 
 
-@dataclass(frozen=True, slots=True)
-class SortKey:
-    """A column of the order; missing values come last."""
-
-    column: Any
-    descending: bool
-    is_instant: bool
-    may_miss: bool = False
-
-    def order(self) -> Any:
-        """Return the ORDER BY term."""
-        term = self.column.desc() if self.descending else self.column.asc()
-        return term.nulls_last() if self.may_miss else term
-
-
-def _sort_keys(type_: str, sort: Sequence[tuple[Parameter, bool]]) -> list[SortKey]:
-    """Return the columns to sort by, the id last: newest first if nothing was asked for."""
-    keys = [
-        SortKey(_sort_column(type_, p), down, True, p.code != "_lastUpdated")
-        for p, down in sort
-        if p.code != "_id"
-    ]
-    if not sort:
-        keys = [SortKey(Resource.updated_at, True, True)]
-    down = sort[-1][1] if sort else True
-    return [*keys, SortKey(Resource.id, down, False)]
-
-
-def _sort_column(type_: str, parameter: Parameter) -> Any:
-    if parameter.code == "_lastUpdated":
-        return Resource.updated_at
-    if parameter.code == definitions.primary_date(type_):
-        return Resource.date_low
-    return (
-        select(func.min(SearchDate.low))
-        .where(
-            SearchDate.compartment == Resource.compartment,
-            SearchDate.type == type_,
-            SearchDate.id == Resource.id,
-            SearchDate.param == parameter.code,
-        )
-        .scalar_subquery()
-    )
-
-
-def _behind(keys: Sequence[SortKey], values: Sequence[Any]) -> Condition:
-    """Return the condition of coming after the resource with these sort values."""
-    if len(keys) == 2 and keys[0].column is Resource.updated_at and keys[0].descending == keys[1].descending:
-        row, last = tuple_(*(key.column for key in keys)), tuple_(*values)
-        return row < last if keys[0].descending else row > last
-    alternatives = []
-    equal: list[Condition] = []
-    for key, value in zip(keys, values, strict=True):
-        if value is not None:
-            further = key.column < value if key.descending else key.column > value
-            alternatives.append(and_(*equal, or_(further, key.column.is_(None)) if key.may_miss else further))
-        equal.append(key.column == value if value is not None else key.column.is_(None))
-    return or_(*alternatives)
-
-
-def _values(keys: Sequence[SortKey], given: Sequence[Any]) -> list[Any]:
-    if len(given) != len(keys):
-        raise NotValid("The page link belongs to another search; search again.")
-    return [
-        datetime.fromisoformat(value) if key.is_instant and value is not None else value
-        for key, value in zip(keys, given, strict=True)
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+__all__ = ["Match", "Page", "Search", "Target", "TooCostly", "bounded", "search"]

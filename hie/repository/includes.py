@@ -1,0 +1,166 @@
+"""What a search brings along: _include and _revinclude, also :iterate (FHIR R4 search.html#include)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from esb.fhir.search_parameters import PARAMETERS, Parameter, values
+from esb.fhir.types import RESOURCE_TYPES
+from hie.errors import Issue
+from hie.repository import definitions, tokens
+from hie.repository.chains import Reach
+from hie.repository.conditions import Condition, has_any, points_at
+from hie.repository.wanted import EVERY_TYPE, Include, Query
+from hie.schema.repository import Resource, ResourceKey
+
+MOST_INCLUDED = 1000  # resources that a page brings along
+MOST_ROUNDS = 20  # of :iterate
+CUT = Issue(
+    "_include",
+    f"_include: there is more than the {MOST_INCLUDED} resources and {MOST_ROUNDS} rounds that a page brings "
+    "along; the rest is left out. Ask for a smaller page with _count, or name what is needed.",
+    "too-costly",
+)
+# As it is stored; what another server keeps is not brought along.
+LOCAL_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
+Match = tuple[str, str, bytes]
+Key = tuple[str, str]
+
+
+def included(
+    session: Session, reach: Reach, query: Query, matches: Sequence[Match]
+) -> tuple[list[Match], list[Issue]]:
+    """Return what a page brings along, each once and nothing of the page itself, and a remark if it was cut.
+
+    Args:
+        reach: the policy's condition for a type.
+    """
+    bring = Bringing(session, reach, matches)
+    around = list(matches)
+    forward, back = list(dict.fromkeys(query.includes)), list(dict.fromkeys(query.revincludes))
+    for _ in range(MOST_ROUNDS):
+        if not around or not (forward or back) or bring.is_cut:
+            break
+        before = len(bring.found)
+        bring.what_is_pointed_at(around, forward)
+        for include in back:
+            bring.what_points(around, include)
+        around = list(bring.found.values())[before:]
+        forward = [include for include in forward if include.iterate]
+        back = [include for include in back if include.iterate]
+    else:
+        bring.is_cut = bring.is_cut or bool(around)
+    return list(bring.found.values()), [CUT] if bring.is_cut else []
+
+
+class Bringing:
+    """What has been brought along so far.
+
+    found: in the order it was found. is_cut: there was more than may be brought.
+    """
+
+    def __init__(self, session: Session, reach: Reach, matches: Sequence[Match]) -> None:
+        self._session = session
+        self._reach = reach
+        self._shown = {(type_, id_) for type_, id_, _ in matches}
+        self.found: dict[Key, Match] = {}
+        self.is_cut = False
+
+    def what_is_pointed_at(self, around: Sequence[Match], includes: Sequence[Include]) -> None:
+        """Bring what resources point at, by id or by canonical address."""
+        keys: dict[Key, None] = {}
+        urls: dict[Key, None] = {}
+        plans = {type_: _plan(type_, includes) for type_ in {type_ for type_, _, _ in around}}
+        for type_, _, content in around:
+            if plans[type_]:
+                resource = orjson.loads(content)
+                for parameter, target in plans[type_]:
+                    _follow(resource, parameter, target, keys, urls)
+        wanted = [key for key in keys if key not in self._shown and key not in self.found]
+        for type_ in sorted({type_ for type_, _ in wanted} & RESOURCE_TYPES):
+            places = select(ResourceKey.compartment, ResourceKey.type, ResourceKey.id).where(
+                ResourceKey.type == type_, ResourceKey.id.in_([id_ for t, id_ in wanted if t == type_])
+            )
+            self._add(type_, tuple_(Resource.compartment, Resource.type, Resource.id).in_(places))
+        for type_ in sorted({type_ for type_, _ in urls}):
+            name = definitions.path_name(type_, PARAMETERS[type_]["url"].paths[0])
+            self._add(type_, has_any([tokens.by_reference(name, url) for t, url in urls if t == type_]))
+
+    def what_points(self, around: Sequence[Match], include: Include) -> None:
+        """Bring what points at resources."""
+        ids: dict[str, list[str]] = {}
+        for type_, id_, _ in around:
+            if include.target in ("", type_):
+                ids.setdefault(type_, []).append(id_)
+        for source in EVERY_TYPE if include.source == "*" else (include.source,):
+            for parameter in _references(source, include.code):
+                for type_, given in ids.items():
+                    if _may_point(parameter, type_):
+                        self._add(source, points_at(source, parameter, type_, given))
+
+    def _add(self, type_: str, condition: Condition) -> None:
+        room = MOST_INCLUDED - len(self.found)
+        if room <= 0:
+            self.is_cut = True
+            return
+        rows: Iterable[Any] = self._session.execute(
+            select(Resource.type, Resource.id, Resource.content)
+            .where(Resource.type == type_, ~Resource.deleted, self._reach(type_), condition)
+            .order_by(Resource.id)
+            .limit(room + len(self._shown) + len(self.found) + 1)
+        )
+        for row in rows:
+            key = row[0], row[1]
+            if key in self._shown or key in self.found:
+                continue
+            if len(self.found) >= MOST_INCLUDED:
+                self.is_cut = True
+                return
+            self.found[key] = (row[0], row[1], row[2].encode())
+
+
+def _plan(type_: str, includes: Sequence[Include]) -> list[tuple[Parameter, str]]:
+    """Return the parameters to follow from a type, each with the target that is meant or ''."""
+    return [
+        (parameter, include.target)
+        for include in includes
+        if include.source in ("*", type_)
+        for parameter in _references(type_, include.code)
+    ]
+
+
+def _references(type_: str, code: str) -> list[Parameter]:
+    found = PARAMETERS[type_].values() if code == "*" else [PARAMETERS[type_][code]]
+    return [parameter for parameter in found if parameter.kind == "reference" and parameter.paths]
+
+
+def _may_point(parameter: Parameter, type_: str) -> bool:
+    stated = {path.target for path in parameter.paths} - {None}
+    return type_ in (stated or parameter.targets or (type_,))
+
+
+def _follow(
+    resource: dict[str, Any], parameter: Parameter, target: str, keys: dict[Key, None], urls: dict[Key, None]
+) -> None:
+    for path in parameter.paths:
+        for value in values(resource, path):
+            if isinstance(value, str):
+                for type_ in parameter.targets:
+                    if target in ("", type_) and "url" in PARAMETERS[type_]:
+                        urls[type_, value.partition("|")[0]] = None
+                continue
+            reference = value.get("reference") if isinstance(value, dict) else None
+            found = LOCAL_REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+            if (
+                found
+                and found[1] in RESOURCE_TYPES
+                and target in ("", found[1])
+                and path.target in (None, found[1])
+            ):
+                keys[found[1], found[2]] = None

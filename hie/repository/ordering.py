@@ -1,0 +1,95 @@
+"""The order of a search and where its next page begins (FHIR R4 search.html#sort)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, tuple_
+
+from esb.fhir.search_parameters import Parameter
+from hie.errors import NotValid
+from hie.repository import definitions
+from hie.repository.conditions import Condition
+from hie.schema.repository import Resource, SearchDate
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """A column of the order; missing values come last."""
+
+    column: Any
+    descending: bool
+    is_instant: bool
+    may_miss: bool = False
+
+    def order(self) -> Any:
+        """Return the ORDER BY term."""
+        term = self.column.desc() if self.descending else self.column.asc()
+        return term.nulls_last() if self.may_miss else term
+
+
+def sort_keys(types: Sequence[str], sort: Sequence[tuple[Parameter, bool]]) -> list[SortKey]:
+    """Return the columns to sort by, ending with what tells two apart; newest first if nothing was asked."""
+    keys = []
+    down = sort[-1][1] if sort else True
+    for parameter, descending in sort:
+        if parameter.code == "_id":
+            # Nothing that was asked for behind it can change the order.
+            down = descending
+            break
+        column = _column(types[0], parameter)
+        keys.append(SortKey(column, descending, True, parameter.code != "_lastUpdated"))
+    if not sort:
+        keys = [SortKey(Resource.updated_at, True, True)]
+    keys.append(SortKey(Resource.id, down, False))
+    return keys if len(types) == 1 else [*keys, SortKey(Resource.type, down, False)]
+
+
+def _column(type_: str, parameter: Parameter) -> Any:
+    if parameter.code == "_lastUpdated":
+        return Resource.updated_at
+    if parameter.code == definitions.primary_date(type_):
+        return Resource.date_low
+    return (
+        select(func.min(SearchDate.low))
+        .where(
+            SearchDate.compartment == Resource.compartment,
+            SearchDate.type == type_,
+            SearchDate.id == Resource.id,
+            SearchDate.param == parameter.code,
+        )
+        .scalar_subquery()
+    )
+
+
+def behind(keys: Sequence[SortKey], values: Sequence[Any]) -> Condition:
+    """Return the condition of coming after the resource with these sort values."""
+    if keys[0].column is Resource.updated_at and len({key.descending for key in keys}) == 1:
+        row, last = tuple_(*(key.column for key in keys)), tuple_(*values)
+        return row < last if keys[0].descending else row > last
+    alternatives = []
+    equal: list[Condition] = []
+    for key, value in zip(keys, values, strict=True):
+        if value is not None:
+            further = key.column < value if key.descending else key.column > value
+            alternatives.append(and_(*equal, or_(further, key.column.is_(None)) if key.may_miss else further))
+        equal.append(key.column == value if value is not None else key.column.is_(None))
+    return or_(*alternatives)
+
+
+def values_of(keys: Sequence[SortKey], given: Sequence[Any]) -> list[Any]:
+    """Return the sort values of a page link. Raises: NotValid if they are not those of these keys."""
+    if len(given) != len(keys):
+        raise NotValid("The page link belongs to another search; search again.")
+    return [
+        datetime.fromisoformat(value) if key.is_instant and value is not None else value
+        for key, value in zip(keys, given, strict=True)
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Return a sort value as a page link carries it."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,69 @@
+"""What a search wants: where it looks, its conditions, order, page and what it brings along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from esb.fhir.search_parameters import Parameter
+from esb.fhir.types import RESOURCE_TYPES
+from hie.errors import Issue
+from hie.repository.conditions import Condition
+
+COUNT, MOST = 50, 1000  # resources of a page: if nothing is said, and at most
+# Rendered by the hub when asked for by themselves; no search over several types finds them.
+APART = frozenset({"AuditEvent", "Person"})
+EVERY_TYPE = tuple(sorted(RESOURCE_TYPES - APART))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is searched.
+
+    path: of the search below the API's address. types: of what may be found. within: the condition of a
+    compartment.
+    """
+
+    path: str
+    types: tuple[str, ...]
+    within: Condition | None = None
+
+    @property
+    def label(self) -> str:
+        """Return how a text names what is searched."""
+        return self.types[0] if len(self.types) == 1 else "not every one of the types"
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One `_include` or `_revinclude`; `*` stands for all types or parameters, target '' for any."""
+
+    source: str
+    code: str
+    target: str
+    iterate: bool
+
+
+@dataclass(slots=True)
+class Query:
+    """A search as understood.
+
+    sort: (parameter, is descending). total: whether the number of all matches is asked for.
+    only_count: no resources, just the number. summary, elements: what of each resource is shown.
+    remarks: what was not understood and left aside (lenient handling).
+    used: the (name, value) pairs that were understood, for the links.
+    patients: ids of the patients that were named.
+    """
+
+    target: Target
+    conditions: list[Condition] = field(default_factory=list)
+    sort: list[tuple[Parameter, bool]] = field(default_factory=list)
+    count: int = COUNT
+    total: bool = False
+    only_count: bool = False
+    summary: str = "false"
+    elements: list[str] = field(default_factory=list)
+    includes: list[Include] = field(default_factory=list)
+    revincludes: list[Include] = field(default_factory=list)
+    remarks: list[Issue] = field(default_factory=list)
+    used: list[tuple[str, str]] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
