@@ -13,6 +13,7 @@ from hie.api import (
     metadata,
     openapi,
     operations,
+    operations_match,
     persons,
     searches,
 )
@@ -26,6 +27,7 @@ for _module in (
     audit_events,
     persons,
     everything,
+    operations_match,
     operations,
     searches,
     histories,

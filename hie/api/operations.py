@@ -114,6 +114,19 @@ OPERATIONS: tuple[Operation, ...] = (
         (SINCE, TYPES, COUNT),
         "All that belongs to one encounter",
     ),
+    Operation(
+        "match",
+        ("type",),
+        ("Patient",),
+        CORE + "Patient-match",
+        (
+            Param("resource", "Resource", least=1),
+            Param("onlyCertainMatches", "boolean"),
+            Param("count", "integer"),
+        ),
+        "Who this is: source Patients with a score and a grade",
+        by_get=False,
+    ),
 )
 
 # Where an operation stands: the level and the address, the varying parts in <>.

@@ -39,7 +39,8 @@ def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | Non
     """Say whether the actor may do the action on the type, and how far that reaches.
 
     Args:
-        action: read, search, everything, create, update, patch, delete, find, confirm, review, link, operate.
+        action: read, search, everything, create, update, patch, delete, match, find, confirm, review,
+            link, operate.
         resource_type: a FHIR type, `*` for all of them, or Person, Message.
         now: the instant relations are judged at; the database's clock if not given.
     """

@@ -78,16 +78,20 @@ RULES: tuple[Rule, ...] = (
     # The hub itself, and region-wide clients (back-load, benchmarks): what their scopes say.
     Rule("system", (*READING, *WRITING), ANY, Reach.ALL),
     Rule("system", READING, "AuditEvent", Reach.ALL),
+    Rule("system", ("match",), "Patient", Reach.ALL),
     # A hospital's own systems.
     Rule("facility", READING, ANY, Reach.OWN_OR_RELATED),
     Rule("facility", WRITING, ANY, Reach.OWN),
+    Rule("facility", ("match",), "Patient", Reach.UNRESTRICTED, masked=True),
     # Doctors and the referral office: find masked, confirm, then read.
     Rule("doctor", READING, ANY, Reach.RELATED),
     Rule("doctor", ("find", "confirm"), "Person", Reach.UNRESTRICTED, masked=True),
+    Rule("doctor", ("match",), "Patient", Reach.UNRESTRICTED, masked=True),
     Rule("referral", READING, ANY, Reach.RELATED),
     Rule("referral", ("find", "confirm"), "Person", Reach.UNRESTRICTED, masked=True),
+    Rule("referral", ("match",), "Patient", Reach.UNRESTRICTED, masked=True),
     # The steward compares demographics to tell who is who, and sees no clinical row.
-    Rule("steward", READING, "Patient", Reach.UNRESTRICTED),
+    Rule("steward", (*READING, "match"), "Patient", Reach.UNRESTRICTED),
     Rule("steward", READING, "Person", Reach.UNRESTRICTED),
     Rule("steward", ("find", "review", "link"), "Person", Reach.UNRESTRICTED),
     Rule("steward", READING, "PUBLISHED", Reach.PUBLIC),
@@ -107,6 +111,7 @@ LETTERS = {
     "read": "r",
     "search": "s",
     "everything": "r",
+    "match": "s",
     "create": "c",
     "update": "u",
     "patch": "u",
