@@ -22,7 +22,7 @@ from esb.fhir.lexemes import dumps
 from hie import api, portal
 from hie.config import Config
 from hie.directory.own_keys import read_own_keys
-from hie.errors import HieError, Issue, NotAuthenticated, NotNow, NotPermitted
+from hie.errors import HieError, Issue, Malformed, NotAuthenticated, NotNow, NotPermitted
 from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
 from hie.security.access import Access, access, access_of
@@ -78,7 +78,8 @@ def hub() -> Hub:
 def open_route() -> None:
     """Let a request in: its route must be marked open and, unless public, its caller known.
 
-    Raises: NotPermitted for a route without a mark; NotAuthenticated for an unknown caller.
+    Raises: NotPermitted for a route without a mark; NotAuthenticated for an unknown caller; Malformed for an
+        address that no database can hold.
     """
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
@@ -93,6 +94,8 @@ def open_route() -> None:
     # The portal knows its people by their cookie, in `portal.pages`; everything else needs a token.
     if not g.access.public and request.blueprint != portal.blueprint.name:
         g.actor = bearer_actor().for_request(g.request_id)
+    if "\0" in request.path or b"%00" in request.query_string:
+        raise Malformed("The address holds characters that are no text.")
 
 
 def bearer_actor() -> Actor:
@@ -175,11 +178,16 @@ def record_plainly(mark: Access | None, status: int) -> None:
             operation=mark.operation if mark else "unknown",
             http=status,
             outcome=0 if status < 400 else 4 if status < 500 else 8,
-            resource_type=str(kind)[:64] if kind else None,
-            resource_id=str(resource_id)[:64] if resource_id else None,
+            resource_type=_kept(kind),
+            resource_id=_kept(resource_id),
         )
     except DBAPIError:
         log.error("request %s: the audit row could not be written", g.get("request_id"))
+
+
+def _kept(named: object) -> str | None:
+    """Return as much of a part of an address as an audit row can hold."""
+    return str(named).replace("\0", "")[:64] if named else None
 
 
 @root.post("/oauth/token")

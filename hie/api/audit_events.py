@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from hie.api import answers, asking
 from hie.errors import Issue, NotFound
 from hie.repository.paging import make_cursor, query_digest, read_cursor
-from hie.repository.query import FORM, unknown
+from hie.repository.query import FORM, check_text, unknown
 from hie.security import audit, trail
 from hie.security.access import access
 
@@ -53,6 +53,7 @@ def _understood(given: Params) -> tuple[Params, list[Issue]]:
     params: Params = []
     remarks: list[Issue] = []
     for name, value in given:
+        check_text(name + value)
         if name in KNOWN:
             params.append((name, value))
         elif name not in FORM:
