@@ -19,8 +19,6 @@ from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
 
-MOST_PARAMETERS = 200
-MOST_CHARACTERS = 1_000_000
 MOST_TYPES = 40  # that `_type` may name
 Params = list[tuple[str, str]]
 
@@ -149,9 +147,6 @@ def searchset(
 
     Raises: as `search`.
     """
-    size = sum(len(name) + len(value) for name, value in params)
-    if len(params) > MOST_PARAMETERS or size > MOST_CHARACTERS:
-        raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters.")
     how = asking.search_by(session, where)
     page = search(how, target, params, strict=asking.is_strict())
     remarks = list(page.remarks)

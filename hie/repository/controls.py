@@ -12,6 +12,7 @@ from hie.repository.unknown import meant, unknown
 from hie.repository.wanted import MOST, Include, Query
 
 ELEMENTS = "_elements is not answered yet; leave it out and whole resources are given."
+MOST_SORTED = 10  # keys of an order
 TOTALS = ("none", "accurate", "estimate")
 
 
@@ -37,6 +38,8 @@ def _total(query: Query, value: str) -> None:
 
 def _sort(query: Query, value: str) -> None:
     type_ = query.target.types[0]
+    if value.count(",") >= MOST_SORTED:
+        raise bad_value("_sort", f"it has more than {MOST_SORTED} keys")
     for item in value.split(","):
         code = item.removeprefix("-")
         parameter = PARAMETERS[type_].get(code)

@@ -11,7 +11,7 @@ from esb.fhir.lexemes import dumps, loads
 from hie.errors import NotValid, PreconditionFailed, TooLarge
 
 MOST_OPERATIONS = 1000
-MOST_BYTES = 2_000_000  # each `copy` may double a resource
+MOST_BYTES = 1_000_000  # each `copy` may double a resource
 
 
 def patched(content: bytes, operations: list[dict[str, Any]]) -> dict[str, Any]:

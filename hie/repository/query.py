@@ -18,6 +18,8 @@ from hie.schema.repository import Resource, ResourceKey
 
 __all__ = ["ELEMENTS", "FORM", "Query", "Reading", "Target", "Unknown", "parse", "unknown"]
 
+MOST_PARAMETERS = 200
+MOST_CHARACTERS = 1_000_000
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # Parameters about the answer's form, which the API reads.
 FORM = frozenset({"_format", "_pretty", "_cursor", "__explain"})
@@ -28,6 +30,9 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
 
     Raises: NotValid, NotSupported.
     """
+    size = sum(len(name) + len(value) for name, value in params)
+    if len(params) > MOST_PARAMETERS or size > MOST_CHARACTERS:
+        raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters of {MOST_CHARACTERS} characters.")
     query = Query(Target(target, (target,)) if isinstance(target, str) else target)
     types = query.target.types
     within = len(types) == 1 and any(_is_within_patients(types[0], *pair) for pair in params)
