@@ -114,15 +114,26 @@ def put_map(session: Session, map_: ConceptMap, pairs: Iterable[Pair]) -> Concep
 def put(session: Session, row: Table) -> None:
     """Store the head row of a version in place of one with the same url and version, as the current one.
 
-    Writers come one after the other; readers see the old version until the transaction commits.
+    A choice of codes (fragment) does not become current beside a whole table. Writers come one after the
+    other; readers see the old version until the transaction commits.
     """
     table = type(row)
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     session.execute(delete(table).where(table.url == row.url, table.version == row.version))
-    session.execute(update(table).where(table.url == row.url).values(is_current=False))
-    row.is_current = True
+    row.is_current = not (
+        isinstance(row, CodeSystem) and row.content == "fragment" and _has_whole(session, row.url)
+    )
+    if row.is_current:
+        session.execute(update(table).where(table.url == row.url).values(is_current=False))
     session.add(row)
     session.flush()
+
+
+def _has_whole(session: Session, url: str) -> bool:
+    whole = select(CodeSystem.id).where(
+        CodeSystem.url == url, CodeSystem.is_current, CodeSystem.content == "complete"
+    )
+    return session.scalar(whole) is not None
 
 
 def remove(session: Session, table: type[CodeSystem] | type[ValueSet] | type[ConceptMap], id_: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from pypinyin import lazy_pinyin
+from pypinyin.seg.mmseg import seg
 
 HAN = re.compile("[\u3400-\u9fff\U00020000-\U000323af]")
 WORD = re.compile(r"[^\W_]+", re.UNICODE)
@@ -20,9 +22,15 @@ def search_words(code: str, *displays: str | None) -> str:
         text = folded(display)
         found |= dict.fromkeys([text.replace(" ", ""), *WORD.findall(text)])
         if HAN.search(text):
-            syllables = lazy_pinyin(WORD.findall(text), errors="default")
+            syllables = [one for word in seg.cut(" ".join(WORD.findall(text))) for one in _syllables(word)]
             found |= dict.fromkeys(["".join(syllables), "".join(one[:1] for one in syllables)])
     return "".join(f" {word}" for word in found if word)
+
+
+@lru_cache(maxsize=20_000)
+def _syllables(word: str) -> tuple[str, ...]:
+    """Return the pinyin of a word; the words of diseases repeat a lot."""
+    return tuple(lazy_pinyin(word)) if word.strip() else ()
 
 
 def folded(text: str) -> str:
