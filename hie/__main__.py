@@ -154,6 +154,34 @@ def verify_trail(config: Config, _: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def load_terminology(config: Config, args: argparse.Namespace) -> None:
+    """Load a table of codes, or `base`: those that come with the exchange. Loading again does nothing."""
+    from hie.terminology import commands
+
+    def say(count: int) -> None:
+        print(f"{args.kind}: {count} codes read", file=sys.stderr)
+
+    with _session(config) as session:
+        done = commands.load(session, args, say)
+    print(json.dumps(done, ensure_ascii=False))
+
+
+def list_unmapped(config: Config, args: argparse.Namespace) -> None:
+    """Write the hospitals' own codes that no map translates yet, as CSV."""
+    from hie.terminology import commands
+
+    with _session(config) as session:
+        print(commands.unmapped(session, args.facility), end="")
+
+
+def map_codes(config: Config, args: argparse.Namespace) -> None:
+    """Take in the filled work list: what hospitals' own codes are in the region's."""
+    from hie.terminology import commands
+
+    with _session(config) as session:
+        print(json.dumps(commands.map_codes(session, args.file)))
+
+
 def _session(config: Config) -> Session:
     return _Committed(create_engine(config.database_url, hide_parameters=True))
 
@@ -250,10 +278,30 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--username", help="only this user of the facility")
             one.add_argument("--days", type=int, default=30)
 
+    terminology = group("terminology", "code systems, value sets, maps of hospitals' own codes")
+    _terminology(lambda name, run, example: add(terminology, name, run, f"terminology {example}"))
+
     audit = group("audit", "the audit trail")
     add(audit, "seal", seal_trail, "audit seal")
     add(audit, "verify", verify_trail, "audit verify")
     return top
+
+
+def _terminology(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    """Add the commands of the terminology."""
+    load = add("load", load_terminology, "load icd10 icd10.csv --version 2.0")
+    load.add_argument(
+        "kind", help="base, resource, codes, or one of: icd10, icd9cm3, gb2260, loinc, ucum ..."
+    )
+    load.add_argument("file", nargs="?", help="CSV in UTF-8 or GB18030; JSON for resource; none for base")
+    load.add_argument("--version", default="", help="version of the table; needed for icd10, icd9cm3, codes")
+    load.add_argument("--system", default="", help="URI of the code system, for codes")
+    load.add_argument("--title", default="", help="name of the code system, for codes")
+    load.add_argument("--columns", nargs="*", default=[], help="FIELD=NAME, e.g. code=编码 display=名称")
+    open_codes = add("unmapped", list_unmapped, "unmapped --facility H01 > h01.csv")
+    open_codes.add_argument("--facility", help="only this hospital's codes")
+    maps = add("map", map_codes, "map h01.csv")
+    maps.add_argument("file", help="the work list with target_system and target_code filled")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -264,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         speak_up(config.log_level)
         args.run(config, args)
     except (SettingError, HieError) as error:
-        _stop(str(error))
+        issues = getattr(error, "issues", ())
+        _stop("\n".join([str(error), *(f"  {issue.path}: {issue.text}" for issue in issues)]))
     except OperationalError:
         _stop("The database cannot be reached or does not let us in; check HIE_DATABASE_URL.")
     except OSError as error:

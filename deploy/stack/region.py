@@ -75,7 +75,8 @@ class Region:
         for member in self.members:
             member.trust(self.hub.public_keys)
         tables = [member.command("migrate") for member in self.members]
-        several.run([*tables, *self.hub.accounts(self.members)], log)
+        codes = self.hub.command("terminology", "load", "base")
+        several.run([*tables, codes, *self.hub.accounts(self.members)], log)
 
     def _write(self) -> dict[str, Any]:
         content = region_file.compose(

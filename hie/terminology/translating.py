@@ -65,7 +65,7 @@ def translate(session: Session, asked: Question, map_: ConceptMap | None) -> lis
     return list(found)
 
 
-def _forward(asked: Question) -> Select[Any]:
+def _forward(asked: Question) -> Select[*tuple[Any, ...]]:
     row = ConceptMapRow
     statement = select(
         row.equivalence, row.target_system, row.target_code, row.target_display, ConceptMap.url
@@ -75,7 +75,7 @@ def _forward(asked: Question) -> Select[Any]:
     return statement
 
 
-def _reversed(asked: Question) -> Select[Any]:
+def _reversed(asked: Question) -> Select[*tuple[Any, ...]]:
     row = ConceptMapRow
     statement = select(
         row.equivalence, row.source_system, row.source_code, row.source_display, ConceptMap.url
