@@ -34,6 +34,11 @@ class Prepared:
         found = connection.exec_driver_sql(rendered.sql, rendered.bind(values))
         return [rendered.read(row) for row in found]
 
+    def spoken(self, dialect: Dialect, values: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return the statement and its values as the database's driver takes them."""
+        rendered = self._for(dialect)
+        return rendered.sql, rendered.bind(values)
+
     def _for(self, dialect: Dialect) -> _Rendered:
         rendered = self._rendered.get(dialect.name)
         if rendered is None:
@@ -46,12 +51,16 @@ class _Rendered:
 
     def __init__(self, statement: ClauseElement, names: Sequence[str] | None, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect, column_keys=names)
-        self.sql = str(compiled)
         self._is_positional = bool(compiled.positional)
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
-        order = compiled.positiontup if compiled.positional else list(compiled.params)
+        # The values of an IN become parameters of their own.
+        given_later = {name: None for name, bind in compiled.binds.items() if bind.required}
+        spread = compiled.construct_expanded_state(given_later)
+        self.sql = spread.statement
+        self._constants = {name: value for name, value in spread.parameters.items() if value is not None}
+        order = spread.positiontup if compiled.positional else list(spread.parameters)
         self._binds: list[tuple[str, Convert]] = [
-            (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order
+            (name, _converter(compiled.binds[name], dialect) if name in compiled.binds else None)
+            for name in order
         ]
         columns = statement.selected_columns if isinstance(statement, Select) else ()
         self._reads: list[Convert] = [
@@ -74,3 +83,8 @@ class _Rendered:
                 for value, convert in zip(row, self._reads, strict=True)
             ]
         )
+
+
+def _converter(bind: Any, dialect: Dialect) -> Convert:
+    convert: Convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    return convert

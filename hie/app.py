@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from gunicorn.app.base import BaseApplication
 from sqlalchemy import text
@@ -132,7 +133,7 @@ def as_hie_error(error: Exception) -> HieError:
         known = HieError(HTTP_TEXTS.get(error.code or 500, error.name + "."))
         known.http, known.code = error.code or 500, HTTP_CODES.get(error.code or 500, "processing")
         return known
-    if isinstance(error, OperationalError | PoolTimeoutError):
+    if isinstance(error, OperationalError | PoolTimeoutError | psycopg.OperationalError):
         return NotNow()
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return NotNow()
@@ -181,7 +182,7 @@ def record_plainly(mark: Access | None, status: int) -> None:
             resource_type=_kept(kind),
             resource_id=_kept(resource_id),
         )
-    except DBAPIError:
+    except (DBAPIError, psycopg.Error):
         log.error("request %s: the audit row could not be written", g.get("request_id"))
 
 

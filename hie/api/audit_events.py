@@ -32,7 +32,7 @@ def search_events() -> Response:
     given: Params = [*request.args.items(multi=True), *request.form.items(multi=True)]
     params, remarks = _understood(given)
     digest = query_digest("AuditEvent", params)
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         how = asking.search_by(session, decision.where)
         cursors = [value for name, value in given if name == "_cursor"]
         after = read_cursor(how.secret, digest, how.now, cursors[0])[0] if cursors else None
@@ -69,7 +69,7 @@ def read_event(id_: str) -> Response:
     """Answer one event."""
     asking.check_accept()
     decision = asking.permitted("read", "AuditEvent")
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         event = trail.read_audit(session, id_, decision.where)
         if event is None:
             raise NotFound

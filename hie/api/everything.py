@@ -56,7 +56,7 @@ def everything(type_: str, id_: str | None = None) -> Response:
     path = f"{type_}/{id_}/$everything" if id_ else f"{type_}/$everything"
     asked = _as_asked(given)
     count = min(parameters.one(given, "_count", 0 if id_ else COUNT), MOST) or None
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         how = asking.search_by(session, reach.where)
         if id_ is None:
             subject = _everybody()

@@ -35,7 +35,7 @@ def read_one(type_: str, id_: str) -> Response:
     """Answer the present version of a resource; 304 where the asker has it already."""
     asking.check_accept()
     decision = asking.permitted("read", type_)
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         found = read.read(session, type_, id_, decision.where)
         _audit(session, "R", "read", found.type, found.id, found.compartment)
     if request.headers.get("If-None-Match") == f'W/"{found.version}"':
@@ -50,7 +50,7 @@ def read_version(type_: str, id_: str, version: str) -> Response:
     decision = asking.permitted("read", type_)
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise NotFound
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         found = read.vread(session, type_, id_, int(version), decision.where)
         _audit(session, "R", "vread", found.type, found.id, found.compartment)
     return answers.versioned(found.content, found.version, found.updated_at)

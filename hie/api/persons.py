@@ -33,7 +33,7 @@ def read_person(id_: str) -> Response:
         person = uuid.UUID(id_)
     except ValueError:
         raise NotFound from None
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         found = person_resource(session, person, decision.people)
         if found is None:
             raise NotFound
@@ -48,7 +48,7 @@ def search_persons() -> Response:
     decision = asking.permitted("search", "Person")
     remarks: list[Issue] = []
     used = []
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         wanted: set[uuid.UUID] | None = None
         for name, value in request.args.items(multi=True):
             if name in NAMING:

@@ -134,7 +134,7 @@ def check_types(types: Sequence[str]) -> None:
 def _answer(
     operation: str, target: Target, where: ColumnElement[bool], params: Params, owner: str | None = None
 ) -> Response:
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         content, page = searchset(session, target, where, params)
         _audit(session, operation, target, page, owner)
     return answers.answer(content)

@@ -26,6 +26,7 @@ from hie.repository.content import body_of, head_of, instant_text
 from hie.repository.patching import patched
 from hie.repository.state import State, Version
 from hie.repository.writes import PLACEHOLDER, Fate, Order, Outcome, Write
+from hie.schema.driver import driver
 
 REGION = ZoneInfo("Asia/Shanghai")
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -48,7 +49,7 @@ def write(session: Session, writes: Sequence[Write], now: datetime, zone: tzinfo
     """
     if not writes:
         return []
-    cursor = _cursor(session)
+    cursor = driver(session).cursor()
     moment = _Moment.at(now)
     changes = [_Change.of(write) for write in writes]
     states = _states(cursor, changes)
@@ -97,13 +98,6 @@ class _Change:
     @property
     def key(self) -> Key:
         return self.write.type, self.write.id
-
-
-def _cursor(session: Session) -> psycopg.Cursor[Any]:
-    session.flush()
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)
-    return connection.cursor()
 
 
 def _states(cursor: psycopg.Cursor[Any], changes: Sequence[_Change]) -> dict[Key, State]:

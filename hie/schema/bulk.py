@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
+
+from hie.schema.driver import driver
 
 
 def copy_in(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -15,9 +16,7 @@ def copy_in(session: Session, table: str, columns: Sequence[str], rows: Iterable
 
     Raises: psycopg.Error, e.g. UniqueViolation; the transaction or savepoint must then be rolled back.
     """
-    session.flush()
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)
+    connection = driver(session)
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

@@ -13,14 +13,16 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
+from esb.prepared import Prepared
 from hie.schema.bulk import copy_in
+from hie.schema.driver import run
 from hie.schema.security import AuditEventRow
 from hie.security.actor import Actor
 
 OUTCOMES = {0: "success", 4: "minor failure", 8: "serious failure"}
 
 COLUMNS = tuple(c.name for c in AuditEventRow.__table__.c if c.name not in ("id", "at"))
-ADD = insert(AuditEventRow)
+ADD = Prepared(insert(AuditEventRow), COLUMNS)
 
 # Rows written for the request at hand: the app asks whether there was one.
 _written: ContextVar[list[int] | None] = ContextVar("audit_written", default=None)
@@ -60,7 +62,7 @@ def record(
         http=http,
         detail=detail,
     )
-    session.connection().execute(ADD, row)
+    run(session, ADD, row)
     note_written()
 
 

@@ -19,10 +19,14 @@ from hie.security.throttle import Throttle
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The running hub of one process; nothing is connected before the first request."""
+    """The running hub of one process; nothing is connected before the first request.
+
+    looking: for statements that need no transaction around them.
+    """
 
     config: Config
     engine: Engine
+    looking: Engine
     tokens: TokenCache = field(default_factory=TokenCache)
     throttle: Throttle = field(default_factory=Throttle)
 
@@ -32,19 +36,35 @@ class Hub:
         with audit.forgotten_if_undone(), Session(self.engine) as session, session.begin():
             yield session
 
+    @contextmanager
+    def look(self) -> Iterator[Session]:
+        """Give a session for a request that only reads: every statement is a transaction of its own.
+
+        BEGIN and COMMIT would be two round trips more. The audit row is on disk when it is written, and it is
+        written before anything is answered.
+        """
+        with audit.forgotten_if_undone(), Session(self.looking) as session:
+            yield session
+
 
 def open_hub(config: Config, *, connections: int = 5) -> Hub:
-    """Return a hub with a pool of so many connections."""
-    engine = create_engine(
-        config.database_url,
-        hide_parameters=True,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=10,
-        connect_args={"connect_timeout": 5},
+    """Return a hub with a pool of so many connections for writing, and one for looking."""
+    writing, looking = (
+        create_engine(
+            config.database_url,
+            hide_parameters=True,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=10,
+            connect_args={"connect_timeout": 5},
+            **manner,
+        )
+        for manner in ({}, {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None})
     )
-    event.listen(engine, "checkout", check_open)
-    return Hub(config, engine)
+    for engine in (writing, looking):
+        event.listen(engine, "checkout", check_open)
+    event.listen(writing, "engine_disposed", lambda _: looking.dispose())
+    return Hub(config, writing, looking)
 
 
 def check_open(connection: psycopg.Connection[Any], *_: object) -> None:
@@ -55,6 +75,8 @@ def check_open(connection: psycopg.Connection[Any], *_: object) -> None:
 
     Raises: InvalidatePoolError, upon which the pool connects anew.
     """
+    if connection.closed:
+        raise InvalidatePoolError
     watch = select.poll()
     watch.register(connection.fileno(), select.POLLIN)
     if watch.poll(0):

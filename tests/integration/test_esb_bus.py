@@ -248,7 +248,7 @@ def test_a_queue_whose_consumer_is_gone_is_taken_over(empty_bus, publisher, monk
         return set()
 
     consume(empty_bus, handle, lambda: bool(seen), own=("ingest.0",), stand_in_for=("ingest.1",))
-    assert seen == [("ingest.1", 1)]
+    assert {queue for queue, _ in seen} == {"ingest.1"}
 
 
 def test_a_queue_that_was_made_again_is_consumed_again(empty_bus, publisher, monkeypatch):
