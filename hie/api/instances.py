@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
-from hie.api import answers, asking, conditional, recording
+from hie.api import answers, asking, conditional, recording, shaping
 from hie.errors import Conflict, Malformed, NotFound, NotValid, PreconditionFailed
 from hie.repository import read
 from hie.repository.writes import Outcome, Write
@@ -33,27 +33,29 @@ def add_routes(blueprint: Blueprint) -> None:
 @access("read")
 def read_one(type_: str, id_: str) -> Response:
     """Answer the present version of a resource; 304 where the asker has it already."""
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
     with asking.hub().look() as session:
         found = read.read(session, type_, id_, decision.where)
         _audit(session, "R", "read", found.type, found.id, found.compartment)
     if request.headers.get("If-None-Match") == f'W/"{found.version}"':
         return answers.versioned(b"", found.version, found.updated_at, 304)
-    return answers.versioned(found.content, found.version, found.updated_at)
+    content = shaping.as_asked(found.content)
+    return answers.versioned(content, found.version, found.updated_at)
 
 
 @access("vread")
 def read_version(type_: str, id_: str, version: str) -> Response:
     """Answer one version of a resource."""
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise NotFound
     with asking.hub().look() as session:
         found = read.vread(session, type_, id_, int(version), decision.where)
         _audit(session, "R", "vread", found.type, found.id, found.compartment)
-    return answers.versioned(found.content, found.version, found.updated_at)
+    content = shaping.as_asked(found.content)
+    return answers.versioned(content, found.version, found.updated_at)
 
 
 @access("create")

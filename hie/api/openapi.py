@@ -43,7 +43,7 @@ QUERY: dict[str, Json] = {
     "_include": {"type": "string"},
     "_revinclude": {"type": "string"},
     "_sort": {"type": "string"},
-    "_summary": {"type": "string", "enum": ["count", "false"]},
+    "_summary": {"type": "string", "enum": ["true", "text", "data", "count", "false"]},
     "_total": {"type": "string", "enum": ["none", "accurate", "estimate"]},
 }
 FORM_OF_ANSWER = ("_format", "_pretty")

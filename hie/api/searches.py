@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import answers, asking
+from hie.api.shaping import shaped
 from hie.errors import NotFound, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
 from hie.repository.includes import included
@@ -91,7 +92,7 @@ def _in_form() -> Params:
 
 
 def _answer_type(type_: str, params: Params) -> Response:
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     decision = asking.permitted("search", type_)
     return _answer("search-type", Target(type_, (type_,)), decision.where, params)
 
@@ -103,13 +104,13 @@ def _answer_compartment(compartment: str, id_: str, inner: str, params: Params) 
     path = f"{compartment}/{id_}/{inner}"
     if inner == "*":
         return _answer_several(path, params, within)
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     decision = asking.permitted("search", inner)
     return _answer("search-compartment", Target(path, (inner,), within), decision.where, params, id_)
 
 
 def _answer_several(path: str, params: Params, within: ColumnElement[bool] | None) -> Response:
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     named = [value for name, value in params if name == "_type"]
     if named:
         types = tuple(sorted({type_ for value in named for type_ in value.split(",") if type_}))
@@ -150,11 +151,19 @@ def searchset(
     how = asking.search_by(session, where)
     page = search(how, target, params, strict=asking.is_strict())
     remarks = list(page.remarks)
-    entries = [answers.match_entry(*found) for found in page.matches]
-    if page.matches and (page.query.includes or page.query.revincludes):
+    query = page.query
+    is_whole = query.summary == "false" and not query.elements
+    entries = [
+        answers.match_entry(t, i, content if is_whole else shaped(content, query.summary, query.elements))
+        for t, i, content in page.matches
+    ]
+    if page.matches and (query.includes or query.revincludes):
         with bounded(session, params):
-            brought, cut = included(session, asking.reach, page.query, page.matches)
-        entries += [answers.match_entry(*found, mode="include") for found in brought]
+            brought, cut = included(session, asking.reach, query, page.matches)
+        entries += [
+            answers.match_entry(t, i, shaped(content, query.summary), mode="include")
+            for t, i, content in brought
+        ]
         remarks += cut
     if remarks:
         entries.append(answers.remarks_entry(remarks))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from esb.fhir.search_parameters import PARAMETERS
+from esb.fhir.shapes import element_names, keys_named
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotSupported
 from hie.repository.conditions import bad_value
+from hie.repository.sorting import sort_column
 from hie.repository.unknown import meant, unknown
-from hie.repository.wanted import MOST, Include, Query
+from hie.repository.wanted import MOST, Include, Query, Sorting
 
-ELEMENTS = "_elements is not answered yet; leave it out and whole resources are given."
+MOST_INCLUDES = 40
 MOST_SORTED = 10  # keys of an order
+SUMMARIES = ("true", "text", "data", "count", "false")
 TOTALS = ("none", "accurate", "estimate")
 
 
@@ -24,10 +27,28 @@ def _count(query: Query, value: str) -> None:
 
 
 def _summary(query: Query, value: str) -> None:
+    if value not in SUMMARIES:
+        raise unknown("_summary", f"it is one of {', '.join(SUMMARIES)}{meant(value, SUMMARIES)}")
     if value == "count":
         query.only_count = True
-    elif value != "false":
-        raise unknown("_summary", "only count and false are answered here")
+    elif query.elements and value != "false":
+        raise unknown("_summary", "_elements says already what is shown; use one of them")
+    else:
+        query.summary = value
+
+
+def _elements(query: Query, value: str) -> None:
+    if query.summary != "false":
+        raise unknown("_elements", "_summary says already what is shown; use one of them")
+    names = [name for name in value.split(",") if name]
+    for name in names:
+        types = query.target.types
+        if not any(keys_named(type_, name) for type_ in types):
+            known = {each for type_ in types for each in element_names(type_)}
+            raise unknown("_elements", f"there is no such element{meant(name, known)}")
+    if not names:
+        raise unknown("_elements", "it names elements, separated by commas")
+    query.elements += names
 
 
 def _total(query: Query, value: str) -> None:
@@ -37,26 +58,45 @@ def _total(query: Query, value: str) -> None:
 
 
 def _sort(query: Query, value: str) -> None:
-    type_ = query.target.types[0]
+    types = query.target.types
     if value.count(",") >= MOST_SORTED:
         raise bad_value("_sort", f"it has more than {MOST_SORTED} keys")
     for item in value.split(","):
         code = item.removeprefix("-")
-        parameter = PARAMETERS[type_].get(code)
-        if parameter is None or (parameter.kind != "date" and code != "_id"):
-            raise unknown("_sort", f"{type_} cannot be sorted so; dates, _lastUpdated and _id can")
-        query.sort.append((parameter, item.startswith("-")))
+        if len(types) > 1 and code not in ("_id", "_lastUpdated"):
+            raise unknown("_sort", "a search over several types is sorted by _lastUpdated or _id")
+        parameter = PARAMETERS[types[0]].get(code)
+        if parameter is None:
+            raise unknown(
+                "_sort", f"{types[0]} has no such search parameter{meant(code, PARAMETERS[types[0]])}"
+            )
+        try:
+            column = sort_column(types[0], parameter, descending=item.startswith("-"))
+        except NotSupported as error:
+            raise unknown("_sort", error.text) from None
+        if code not in {key.code for key in query.sort}:
+            query.sort.append(Sorting(code, column, item.startswith("-")))
 
 
 def _include(query: Query, value: str, *, iterate: bool) -> None:
     found = _included("_include", value, iterate=iterate)
     if not iterate and found.source not in ("*", *query.target.types):
         raise unknown("_include", "it begins with a type that is searched for; _include:iterate goes further")
+    _check_room(query)
     query.includes.append(found)
 
 
 def _revinclude(query: Query, value: str, *, iterate: bool) -> None:
-    query.revincludes.append(_included("_revinclude", value, iterate=iterate))
+    found = _included("_revinclude", value, iterate=iterate)
+    _check_room(query)
+    query.revincludes.append(found)
+
+
+def _check_room(query: Query) -> None:
+    if len(query.includes) + len(query.revincludes) >= MOST_INCLUDES:
+        raise unknown(
+            "_include", f"a search has at most {MOST_INCLUDES} of them; Type:* brings all of a type"
+        )
 
 
 def _included(name: str, value: str, *, iterate: bool) -> Include:
@@ -73,11 +113,6 @@ def _included(name: str, value: str, *, iterate: bool) -> Include:
     if target and target not in RESOURCE_TYPES:
         raise unknown(name, "its target is no resource type")
     return Include(source, code, target, iterate)
-
-
-def _elements(query: Query, value: str) -> None:
-    """Refuse, strict or not: who asks for parts may not be sent, unsaid, the whole."""
-    raise NotSupported(ELEMENTS)
 
 
 def _plain(name: str, read: Callable[[Query, str], None]) -> Callable[[Query, str, str], None]:

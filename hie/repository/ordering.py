@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import and_, or_, tuple_
 
-from esb.fhir.search_parameters import Parameter
 from hie.errors import NotValid
-from hie.repository import definitions
 from hie.repository.conditions import Condition
-from hie.schema.repository import Resource, SearchDate
+from hie.repository.wanted import Sorting
+from hie.schema.repository import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class SortKey:
 
     column: Any
     descending: bool
-    is_instant: bool
+    is_instant: bool = False
     may_miss: bool = False
 
     def order(self) -> Any:
@@ -31,38 +30,22 @@ class SortKey:
         return term.nulls_last() if self.may_miss else term
 
 
-def sort_keys(types: Sequence[str], sort: Sequence[tuple[Parameter, bool]]) -> list[SortKey]:
+def sort_keys(types: Sequence[str], sort: Sequence[Sorting]) -> list[SortKey]:
     """Return the columns to sort by, ending with what tells two apart; newest first if nothing was asked."""
     keys = []
-    down = sort[-1][1] if sort else True
-    for parameter, descending in sort:
-        if parameter.code == "_id":
+    down = sort[-1].descending if sort else True
+    for each in sort:
+        if each.code == "_id":
             # Nothing that was asked for behind it can change the order.
-            down = descending
+            down = each.descending
             break
-        column = _column(types[0], parameter)
-        keys.append(SortKey(column, descending, True, parameter.code != "_lastUpdated"))
+        keys.append(
+            SortKey(each.column.column, each.descending, each.column.is_instant, each.column.may_miss)
+        )
     if not sort:
         keys = [SortKey(Resource.updated_at, True, True)]
-    keys.append(SortKey(Resource.id, down, False))
-    return keys if len(types) == 1 else [*keys, SortKey(Resource.type, down, False)]
-
-
-def _column(type_: str, parameter: Parameter) -> Any:
-    if parameter.code == "_lastUpdated":
-        return Resource.updated_at
-    if parameter.code == definitions.primary_date(type_):
-        return Resource.date_low
-    return (
-        select(func.min(SearchDate.low))
-        .where(
-            SearchDate.compartment == Resource.compartment,
-            SearchDate.type == type_,
-            SearchDate.id == Resource.id,
-            SearchDate.param == parameter.code,
-        )
-        .scalar_subquery()
-    )
+    keys.append(SortKey(Resource.id, down))
+    return keys if len(types) == 1 else [*keys, SortKey(Resource.type, down)]
 
 
 def behind(keys: Sequence[SortKey], values: Sequence[Any]) -> Condition:

@@ -11,12 +11,12 @@ from esb.fhir.search_parameters import PARAMETERS
 from hie.errors import NotValid
 from hie.repository.chains import Reading, criterion
 from hie.repository.conditions import Condition, Manner, is_within_patients, split_values
-from hie.repository.controls import CONTROLS, ELEMENTS
+from hie.repository.controls import CONTROLS
 from hie.repository.unknown import INSTEAD, Unknown, no_parameter, unknown
 from hie.repository.wanted import Query, Target
 from hie.schema.repository import Resource, ResourceKey
 
-__all__ = ["ELEMENTS", "FORM", "Query", "Reading", "Target", "Unknown", "parse", "unknown"]
+__all__ = ["FORM", "Query", "Reading", "Target", "Unknown", "parse", "unknown"]
 
 MOST_PARAMETERS = 200
 MOST_CHARACTERS = 1_000_000

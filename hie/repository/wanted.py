@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from esb.fhir.search_parameters import Parameter
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import Issue
 from hie.repository.conditions import Condition
+from hie.repository.sorting import SortColumn
 
 COUNT, MOST = 50, 1000  # resources of a page: if nothing is said, and at most
 # Rendered by the hub when asked for by themselves; no search over several types finds them.
@@ -43,11 +43,20 @@ class Include:
     iterate: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """One key of an order: the search parameter's code and its column."""
+
+    code: str
+    column: SortColumn
+    descending: bool
+
+
 @dataclass(slots=True)
 class Query:
     """A search as understood.
 
-    sort: (parameter, is descending). total: whether the number of all matches is asked for.
+    sort: keys of the order. total: whether the number of all matches is asked for.
     only_count: no resources, just the number. summary, elements: what of each resource is shown.
     remarks: what was not understood and left aside (lenient handling).
     used: the (name, value) pairs that were understood, for the links.
@@ -56,7 +65,7 @@ class Query:
 
     target: Target
     conditions: list[Condition] = field(default_factory=list)
-    sort: list[tuple[Parameter, bool]] = field(default_factory=list)
+    sort: list[Sorting] = field(default_factory=list)
     count: int = COUNT
     total: bool = False
     only_count: bool = False
