@@ -16,6 +16,7 @@ from hie.api import (
     operations_match,
     persons,
     searches,
+    subscriptions,
 )
 
 blueprint = Blueprint("api", __name__)
@@ -24,6 +25,7 @@ for _module in (
     openapi,
     jobs,
     exports,
+    subscriptions,
     audit_events,
     persons,
     everything,

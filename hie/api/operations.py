@@ -80,7 +80,29 @@ EXPORTED = (
 )
 OF_PATIENTS = (*EXPORTED, Param("patient", "Reference", most=None))
 
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
+
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "status",
+        ("type", "instance"),
+        ("Subscription",),
+        BACKPORT + "status",
+        (Param("id", "id", most=None), Param("status", "code", most=None)),
+        "How subscriptions stand",
+    ),
+    Operation(
+        "events",
+        ("instance",),
+        ("Subscription",),
+        BACKPORT + "events",
+        (
+            Param("eventsSinceNumber", "string"),
+            Param("eventsUntilNumber", "string"),
+            Param("content", "code"),
+        ),
+        "What a subscription was, or is to be, told",
+    ),
     Operation("export", ("system",), (), BULK + "export", EXPORTED, "Everything, as NDJSON files"),
     Operation(
         "export",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
+from hie.api import asking
 from hie.config import Config
 from hie.errors import Conflict
 from hie.mpi.identify import Source, identify_many
@@ -17,22 +18,28 @@ from hie.mpi.relations import EncounterSeen, relate_by_encounters
 from hie.repository import store
 from hie.repository.writes import Outcome, Write
 from hie.security.ownership import check_own_patients
+from hie.services.subscriptions import keeping
 
 CHANGED = ("created", "updated")
 FOLLOWED = ("Patient", "Encounter")
 
 
 def record(session: Session, writes: Sequence[Write], now: datetime, config: Config) -> list[Outcome]:
-    """Write resources, and let the index of persons and the relations follow; return what became of each.
+    """Write resources; persons, relations and subscriptions follow; return what became of each.
 
     Raises: as `store.write`; Conflict where two askers wait for each other.
     """
+    has_subscriptions = any(write.type == "Subscription" for write in writes)
+    if has_subscriptions:
+        keeping.ask(writes)
     try:
         outcomes = store.write(session, writes, now, config.zone)
     except (DeadlockDetected, SerializationFailure):
         raise Conflict from None
     owners = ((outcome.compartment, write.facility) for write, outcome in zip(writes, outcomes, strict=True))
     check_own_patients(session, owners)
+    if has_subscriptions:
+        keeping.follow(session, outcomes, config, now, asking.actor())
     patients: list[Source] = []
     encounters: list[EncounterSeen] = []
     for write, outcome in zip(writes, outcomes, strict=True):

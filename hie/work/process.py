@@ -17,6 +17,7 @@ from hie.config import Config
 from hie.errors import HieError
 from hie.schema.exports import Job
 from hie.services.exports import jobs, writing
+from hie.work.notices import serve
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,9 @@ def run(config: Config) -> None:
         threading.Thread(target=_work, args=(engine, config, kinds, stopping), name=name, daemon=True)
         for name, kinds in THREADS.items()
     ]
+    threads.append(
+        threading.Thread(target=serve, args=(engine, config, stopping), name="notices", daemon=True)
+    )
     for thread in threads:
         thread.start()
     rest_collector()

@@ -1,0 +1,67 @@
+"""Keeps the table of subscriptions like the Subscription resources that clients write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, true
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from esb.fhir import lexemes
+from hie.config import Config
+from hie.errors import NotPermitted
+from hie.repository import criteria
+from hie.repository.writes import Outcome, Write
+from hie.schema.subscriptions import SubscriptionRow
+from hie.security.actor import Actor
+from hie.security.policy import decide
+from hie.security.standing import remember
+from hie.services.subscriptions import channel
+from hie.services.subscriptions.matching import lowest_running
+
+
+def ask(writes: Sequence[Write]) -> None:
+    """Let what clients write be a request: the hub alone says active and error (R4 subscription.html)."""
+    for write in writes:
+        if write.type == "Subscription" and write.resource and write.resource.get("status") != "off":
+            write.resource["status"] = "requested"
+            write.resource.pop("error", None)
+
+
+def follow(session: Session, outcomes: Sequence[Outcome], config: Config, now: datetime, by: Actor) -> None:
+    """Bring the table up to date with what was just written, in its transaction; the writer owns it.
+
+    Raises: NotValid, NotSupported, NotPermitted; roll back.
+    """
+    for outcome in outcomes:
+        if outcome.type != "Subscription":
+            continue
+        if outcome.fate == "deleted":
+            session.execute(delete(SubscriptionRow).where(SubscriptionRow.id == outcome.id))
+        elif outcome.fate in ("created", "updated"):
+            _put(session, outcome, config, now, by)
+
+
+def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: Actor) -> None:
+    resource = lexemes.loads(outcome.content)
+    asked = channel.read(resource, config.notify_to, config.zone)
+    for type_ in channel.types(asked):
+        if not (decide(by, "search", type_).allowed and decide(by, "read", type_).allowed):
+            raise NotPermitted(f"You may not read {type_}, so you cannot subscribe to it.")
+    for text in asked["filters"]:
+        criteria.condition(session, true(), text, config.zone)
+    asked |= {
+        "state": "off" if resource.get("status") == "off" else "requested",
+        "owner": remember(by),
+        "failures": 0,
+        "retry_at": None,
+        "error": None,
+    }
+    first = {"since": now, "matched": lowest_running(session)}
+    session.execute(
+        insert(SubscriptionRow)
+        .values(id=outcome.id, **asked, **first)
+        .on_conflict_do_update(index_elements=["id"], set_=asked)
+    )

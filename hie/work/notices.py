@@ -1,0 +1,104 @@
+"""The part of the work process that serves subscriptions: one of all processes matches and delivers."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from hie.config import Config
+from hie.errors import HieError
+from hie.schema.subscriptions import SubscriptionRow
+from hie.services.subscriptions import delivering, matching
+
+log = structlog.get_logger(__name__)
+
+LOCK = 0x4E4F5449
+EVERY_S = 0.5
+PRUNE_EVERY = 1200
+AT_ONCE = 6  # subscribers that are called at the same time
+Busy = dict[str, "Future[None]"]
+IN_A_ROW = 200  # calls to one of them before the others are looked after again
+
+
+def serve(engine: Engine, config: Config, stopping: threading.Event) -> None:
+    """Match and deliver while nobody else does, until told to stop."""
+    while not stopping.is_set():
+        try:
+            with engine.connect() as connection:
+                _lead_if_first(connection, engine, config, stopping)
+        except DBAPIError as error:
+            log.warning("notices.database_away", kind=type(error).__name__)
+        stopping.wait(EVERY_S)
+
+
+def _lead_if_first(connection: Connection, engine: Engine, config: Config, stopping: threading.Event) -> None:
+    """Lead if nobody else does. The lock ends with its connection, which never returns to the pool."""
+    try:
+        if not connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
+            return
+        connection.commit()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notices") as pool:
+            rounds = 0
+            busy: Busy = {}
+            while not stopping.wait(EVERY_S):
+                connection.scalar(select(1))
+                connection.commit()
+                match_all(engine, config, datetime.now(UTC))
+                begin_to_tell(engine, config, pool, busy)
+                rounds += 1
+                if rounds % PRUNE_EVERY == 0:
+                    with Session(engine) as session, session.begin():
+                        matching.prune(session, datetime.now(UTC))
+    finally:
+        connection.invalidate()
+
+
+def begin_to_tell(engine: Engine, config: Config, pool: ThreadPoolExecutor, busy: Busy) -> None:
+    """Begin to tell each subscriber what it waits for, unless it is being told; none waits for a slow one."""
+    for id_ in [id_ for id_, telling in busy.items() if telling.done()]:
+        busy.pop(id_).result()
+    with Session(engine) as session:
+        ids = delivering.due(session, datetime.now(UTC))
+    for id_ in ids:
+        if id_ not in busy:
+            busy[id_] = pool.submit(_tell_all, engine, config, id_)
+
+
+def once(engine: Engine, config: Config, now: datetime) -> None:
+    """Match all subscriptions once, and tell each what it waits for at this instant, to the end."""
+    match_all(engine, config, now)
+    with Session(engine) as session:
+        ids = delivering.due(session, now)
+    for id_ in ids:
+        while delivering.tell(engine, config, id_, now):
+            pass
+
+
+def match_all(engine: Engine, config: Config, now: datetime) -> None:
+    """Write the events of all active subscriptions, each in a transaction of its own."""
+    with Session(engine) as session, session.begin():
+        for id_ in matching.end_what_is_over(session, now):
+            row = session.get_one(SubscriptionRow, id_)
+            delivering.state_as_resource(session, row, now, config)
+    with Session(engine) as session:
+        ids = session.scalars(select(SubscriptionRow.id).where(SubscriptionRow.state == "active")).all()
+    for id_ in ids:
+        try:
+            with Session(engine) as session, session.begin():
+                matching.match(session, id_, config, now)
+        except HieError as error:
+            with Session(engine) as session, session.begin():
+                row = session.get_one(SubscriptionRow, id_)
+                delivering.park(session, row, error.text, now, config)
+
+
+def _tell_all(engine: Engine, config: Config, id_: str) -> None:
+    for _ in range(IN_A_ROW):
+        if not delivering.tell(engine, config, id_, datetime.now(UTC)):
+            return

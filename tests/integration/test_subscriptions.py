@@ -1,0 +1,361 @@
+"""Subscriptions as a subscriber sees them: handshake, events in order, retries, rights, a killed worker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from hie.app import create_app
+from hie.config import Config
+from hie.directory.clients import put_client
+from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
+from hie.schema.directory import Facility
+from hie.services.subscriptions import delivering
+from hie.work.notices import match_all, once
+from tests.hub_world import SECRET, Caller, Json, created, observation, patient
+from tests.receiver import Receiver, parameters, receiving
+
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver) -> Iterator[Flask]:
+    """The application, with clients of the region and of two hospitals; only the receiver may be told."""
+    settings = {
+        "HIE_DATABASE_URL": fresh_database_url,
+        "HIE_EXPORT_DIR": str(tmp_path / "exports"),
+        "HIE_NOTIFY_TO": f"{receiver.url}/notices",
+    }
+    made = create_app(Config.from_env(settings))
+    with Session(made.extensions["hie"].engine) as session, session.begin():
+        session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
+        session.flush()
+        put_client(session, "bench", SECRET, "system/*.cruds", None)
+        put_client(session, "h01", SECRET, "system/*.cruds", "H01")
+        put_client(session, "h02", SECRET, "system/*.cruds", "H02")
+    yield made
+    made.extensions["hie"].engine.dispose()
+
+
+def turn(app: Flask, later: float = 0) -> None:
+    """Match and deliver once, so many seconds from now."""
+    hub = app.extensions["hie"]
+    once(hub.engine, hub.config, datetime.now(UTC) + timedelta(seconds=later))
+
+
+def by_criteria(receiver: Receiver, criteria: str, **channel: Any) -> Json:
+    return {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "test",
+        "criteria": criteria,
+        "channel": {"type": "rest-hook", "endpoint": f"{receiver.url}/notices"} | channel,
+    }
+
+
+def by_topic(receiver: Receiver, topic: str, content: str, *filters: str, **extensions: int) -> Json:
+    made = by_criteria(receiver, f"urn:hie:topic:{topic}", payload="application/fhir+json")
+    made["channel"]["_payload"] = {"extension": [{"url": BACKPORT + "payload-content", "valueCode": content}]}
+    made["channel"]["extension"] = [
+        {"url": BACKPORT + name.replace("_", "-"), "valueUnsignedInt": value}
+        for name, value in extensions.items()
+    ]
+    if not extensions:
+        del made["channel"]["extension"]
+    if filters:
+        one = BACKPORT + "filter-criteria"
+        made["_criteria"] = {"extension": [{"url": one, "valueString": text} for text in filters]}
+    return made
+
+
+def encounter(subject: str, status: str) -> Json:
+    return {
+        "resourceType": "Encounter",
+        "status": status,
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "subject": {"reference": f"Patient/{subject}"},
+    }
+
+
+def events(app: Flask) -> list[tuple[int, str, str | None]]:
+    with Session(app.extensions["hie"].engine) as session:
+        rows = session.execute(
+            sa.select(SubscriptionEvent.number, SubscriptionEvent.id, SubscriptionEvent.settled).order_by(
+                SubscriptionEvent.subscription, SubscriptionEvent.number
+            )
+        )
+        return [tuple(row) for row in rows]  # type: ignore[misc]
+
+
+def test_r4_criteria_without_payload_are_answered_with_an_empty_post(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=female", header=["X-Key: abc"]))
+    assert made["status"] == "requested"
+    turn(app)
+    assert call("GET", f"/Subscription/{made['id']}").get_json()["status"] == "active"
+    created(call, patient("1", gender="male"))
+    created(call, patient("2", gender="female"))
+    turn(app)
+    assert [(one.method, one.path, one.body) for one in receiver.told] == [("POST", "/notices", b"")]
+    assert receiver.told[0].headers["X-Key"] == "abc"
+
+
+def test_r4_criteria_with_payload_put_the_resource_digit_for_digit(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    created(call, by_criteria(receiver, "Observation?code=2823-3", payload="application/fhir+json"))
+    turn(app)
+    subject = created(call, patient("1"))["id"]
+    made = created(call, observation(f"Patient/{subject}", "5.10"))["id"]
+    turn(app)
+    assert [(one.method, one.path) for one in receiver.told] == [("PUT", f"/notices/Observation/{made}")]
+    assert b'"value":5.10' in receiver.told[0].body
+
+
+def test_a_topic_shakes_hands_then_tells_in_order_and_beats(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    subscription = created(call, by_topic(receiver, "encounter-start", "id-only", heartbeat_period=60))["id"]
+    turn(app)
+    shake = parameters(json.loads(receiver.told[0].body))
+    assert (shake["type"], shake["topic"]) == ("handshake", "urn:hie:topic:encounter-start")
+    subject = created(call, patient("1"))["id"]
+    first = created(call, encounter(subject, "in-progress"))["id"]
+    created(call, encounter(subject, "planned"))
+    second = created(call, encounter(subject, "in-progress"))["id"]
+    turn(app)
+    bundles = [json.loads(one.body) for one in receiver.told[1:]]
+    assert [parameters(one)["events"] for one in bundles] == [
+        [(1, f"Encounter/{first}")],
+        [(2, f"Encounter/{second}")],
+    ]
+    assert bundles[0]["type"] == "history"
+    assert "resource" not in bundles[0]["entry"][1]
+    turn(app, later=61)
+    beat = parameters(json.loads(receiver.told[-1].body))
+    assert (beat["type"], beat["events-since-subscription-start"]) == ("heartbeat", "2")
+    said = call("GET", f"/Subscription/{subscription}/$status").get_json()["entry"][0]["resource"]
+    assert said["resourceType"] == "Parameters"
+    again = call("GET", f"/Subscription/{subscription}/$events?eventsSinceNumber=2&content=full-resource")
+    assert again.get_json()["entry"][1]["resource"]["id"] == second
+
+
+def test_each_step_between_two_looks_is_an_event_of_its_own(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    created(call, by_topic(receiver, "encounter-start", "empty"))
+    created(call, by_topic(receiver, "encounter-end", "full-resource", backport_max_count=1))
+    turn(app)
+    subject = created(call, patient("1"))["id"]
+    made = created(call, encounter(subject, "planned"))["id"]
+    for status in ("in-progress", "in-progress", "finished"):
+        body = encounter(subject, status) | {
+            "id": made,
+            "priority": {"text": status + str(len(receiver.told))},
+        }
+        assert call("PUT", f"/Encounter/{made}", body).status_code == 200
+        receiver.told.append(receiver.told[0])
+    receiver.told.clear()
+    turn(app)
+    turn(app)
+    told = {parameters(json.loads(one.body))["topic"]: json.loads(one.body) for one in receiver.told}
+    assert len(receiver.told) == 2
+    assert parameters(told["urn:hie:topic:encounter-start"])["events"] == [(1, "")]
+    assert told["urn:hie:topic:encounter-end"]["entry"][1]["resource"]["status"] == "finished"
+
+
+def test_a_record_is_followed_over_all_its_types(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    one, other = created(call, patient("1"))["id"], created(call, patient("2"))["id"]
+    created(call, by_topic(receiver, "patient-record-changed", "id-only", f"?patient=Patient/{one}"))
+    turn(app)
+    receiver.told.clear()
+    created(call, observation(f"Patient/{other}"))
+    wanted = created(call, observation(f"Patient/{one}"))["id"]
+    assert call("PUT", f"/Patient/{one}", patient("1", "李静") | {"id": one}).status_code == 200
+    turn(app)
+    seen = {focus for one in receiver.told for _, focus in parameters(json.loads(one.body))["events"]}
+    assert seen == {f"Observation/{wanted}", f"Patient/{one}"}
+
+
+def test_a_late_commit_is_told(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    created(call, by_criteria(receiver, "Basic?_lastUpdated=gt2001"))
+    turn(app)
+    with app.extensions["hie"].engine.connect() as late:
+        late.execute(
+            sa.insert(Resource).values(
+                compartment="", type="Basic", id="late", version=1, updated_at=sa.func.now(),
+                source_at=sa.func.now(), epoch=0, seq=0, deleted=False, tokens=[],
+                content='{"resourceType":"Basic","id":"late"}',
+            )
+        )  # fmt: skip
+        for number in range(3):
+            created(call, patient(str(number)))
+            turn(app)
+        assert receiver.told == []
+        late.commit()
+    turn(app)
+    assert len(receiver.told) == 1
+    turn(app)
+    assert len(receiver.told) == 1
+
+
+def test_a_hospital_is_told_of_its_own_and_a_lost_right_withholds(app: Flask, receiver: Receiver) -> None:
+    h01, h02 = Caller(app, "h01"), Caller(app, "h02")
+    created(h01, by_criteria(receiver, "Observation?status=final", payload="application/fhir+json"))
+    turn(app)
+    mine, other = created(h01, patient("1"))["id"], created(h02, patient("2"))["id"]
+    created(h02, observation(f"Patient/{other}"))
+    shown = created(h01, observation(f"Patient/{mine}"))["id"]
+    turn(app)
+    assert [one.path for one in receiver.told] == [f"/notices/Observation/{shown}"]
+    gone = created(h01, observation(f"Patient/{mine}", "6.0"))["id"]
+    hub = app.extensions["hie"]
+    match_all(hub.engine, hub.config, datetime.now(UTC))
+    with Session(hub.engine) as session, session.begin():
+        session.execute(sa.text("UPDATE app_client SET scope = 'system/Patient.rs' WHERE id = 'h01'"))
+    turn(app)
+    assert len(receiver.told) == 1
+    assert (2, gone, None) in events(app)
+
+
+def test_a_failing_subscriber_is_tried_again_in_order_then_parked_and_asked_anew(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "MOST_FAILURES", 3)
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=female", payload="application/fhir+json"))
+    turn(app)
+    receiver.answer = 503
+    wanted = [created(call, patient(str(number), gender="female"))["id"] for number in range(2)]
+    turn(app)
+    turn(app)
+    assert len(receiver.told) == 1, "it waits before it tries again"
+    turn(app, later=10)
+    turn(app, later=60)
+    stored = call("GET", f"/Subscription/{made['id']}").get_json()
+    assert (stored["status"], "503" in stored["error"]) == ("error", True)
+    with Session(app.extensions["hie"].engine) as session:
+        parked = sa.select(AuditEventRow.outcome).where(AuditEventRow.operation == "subscription.parked")
+        assert session.scalars(parked).all() == [8]
+    receiver.answer = 302
+    assert call("PUT", f"/Subscription/{made['id']}", stored | {"status": "requested"}).status_code == 200
+    turn(app)
+    turn(app)
+    assert {one.path for one in receiver.told} == {f"/notices/Patient/{wanted[0]}"}, "no redirect is followed"
+    receiver.answer = 200
+    receiver.told.clear()
+    turn(app, later=3600)
+    assert [one.path.rpartition("/")[2] for one in receiver.told] == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "http"),
+    [
+        ({"criteria": "Nonsense?x=1"}, 400),
+        ({"criteria": "Patient?nonsense=1"}, 400),
+        ({"criteria": "urn:hie:topic:nonsense"}, 400),
+        ({"channel": {"type": "email", "endpoint": "mailto:a@example.org"}}, 400),
+        ({"channel": {"type": "sms"}}, 400),
+        ({"channel": {"type": "websocket"}}, 400),
+        ({"channel": {"type": "rest-hook", "endpoint": "http://169.254.169.254/notices"}}, 403),
+        ({"channel": {"type": "rest-hook", "endpoint": "file:///etc/passwd"}}, 400),
+    ],
+)
+def test_what_cannot_be_served_is_refused_when_it_is_written(
+    app: Flask, receiver: Receiver, change: Json, http: int
+) -> None:
+    answer = Caller(app, "bench")(
+        "POST", "/Subscription", by_criteria(receiver, "Patient?gender=male") | change
+    )
+    assert answer.status_code == http, answer.text
+    with Session(app.extensions["hie"].engine) as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(SubscriptionRow)) == 0
+
+
+@pytest.mark.parametrize("path", ["/notices/../secret", "/notices%2f..%2fsecret", "/other", "/noticesmore"])
+def test_an_endpoint_beside_the_listed_one_is_refused(app: Flask, receiver: Receiver, path: str) -> None:
+    asked = by_criteria(receiver, "Patient?gender=male")
+    asked["channel"]["endpoint"] = receiver.url + path
+    assert Caller(app, "bench")("POST", "/Subscription", asked).status_code == 403
+
+
+def test_a_deleted_subscription_is_told_nothing_more(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    assert call("DELETE", f"/Subscription/{made}").status_code == 204
+    created(call, patient("1", gender="male"))
+    turn(app)
+    assert receiver.told == []
+
+
+def test_the_events_of_another_client_are_not_found(app: Flask, receiver: Receiver) -> None:
+    made = created(Caller(app, "h01"), by_criteria(receiver, "Patient?gender=male"))["id"]
+    assert Caller(app, "h02")("GET", f"/Subscription/{made}/$events").status_code == 404
+    assert Caller(app, "h02")("GET", f"/Subscription/{made}/$status").status_code == 404
+    assert Caller(app, "bench")("GET", f"/Subscription/{made}/$events").status_code == 404
+    assert Caller(app, "h01")("GET", f"/Subscription/{made}/$events").status_code == 200
+
+
+def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def test_no_event_is_missed_or_numbered_twice_though_the_worker_is_killed_between_match_and_delivery(
+    app: Flask, receiver: Receiver
+) -> None:
+    hub = app.extensions["hie"]
+    call = Caller(app, "bench")
+    created(call, by_topic(receiver, "encounter-start", "id-only"))
+    subject = created(call, patient("1"))["id"]
+    environment = os.environ | {
+        "HIE_DATABASE_URL": hub.config.database_url,
+        "HIE_EXPORT_DIR": str(hub.config.export_dir),
+        "HIE_NOTIFY_TO": " ".join(hub.config.notify_to),
+    }
+    command = [str(Path(sys.executable).parent / "hie"), "work"]
+    wanted: list[str] = []
+    for life in range(3):
+        receiver.hold.set()
+        worker = subprocess.Popen(command, env=environment)
+        try:
+            until(lambda: any(b"handshake" in one.body for one in receiver.told))
+            # The subscriber takes one in and does not answer: the worker dies before it can settle it.
+            receiver.hold.clear()
+            before = len(receiver.told)
+            wanted += [created(call, encounter(subject, "in-progress"))["id"] for _ in range(3)]
+            until(lambda: len(receiver.told) > before)  # noqa: B023
+            until(lambda: len(events(app)) == len(wanted))  # noqa: B023
+        finally:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+        assert any(settled is None for _, _, settled in events(app)), life
+    receiver.hold.set()
+    turn(app, later=3600)
+    assert [(number, id_) for number, id_, _ in events(app)] == list(enumerate(wanted, start=1))
+    assert {settled for _, _, settled in events(app)} == {"delivered"}
+    told = [event for one in receiver.told for event in parameters(json.loads(one.body))["events"]]
+    assert set(told) == {(number, f"Encounter/{id_}") for number, id_ in enumerate(wanted, start=1)}
+    assert len(told) > len(wanted), "what was taken in but not settled is sent again"
+    first = [told.index(one) for one in sorted(set(told))]
+    assert first == sorted(first), "in order"
