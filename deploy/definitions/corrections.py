@@ -33,6 +33,9 @@ NOT_R4_PARAMETERS = frozenset(
     {("DetectedIssue", "status"), ("DeviceDefinition", "classification"), ("ServiceRequest", "order-detail")}
 )
 
+# Expressions of composites' parts that 4.0.1 has exchanged, by type and part.
+COMPONENTS = {("DocumentReference", "relatesto"): "target", ("DocumentReference", "relation"): "code"}
+
 
 def _references(*targets: str) -> list[dict[str, Any]]:
     return [{"code": "Reference", "targetProfile": [_PROFILE + target for target in targets]}]

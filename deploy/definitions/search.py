@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deploy.definitions.corrections import NOT_R4_PARAMETERS, NOT_R4_TYPES
+from deploy.definitions.corrections import COMPONENTS, NOT_R4_PARAMETERS, NOT_R4_TYPES
 from deploy.definitions.elements import Definitions
 
 Path = dict[str, Any]
@@ -146,14 +146,13 @@ def _component(
     definitions: Definitions, component: dict[str, Any], base: str, roots: list[Path], by_url: dict[str, Any]
 ) -> dict[str, Any]:
     defined = by_url[component["definition"]]
+    expression = COMPONENTS.get((base, defined["code"]), component["expression"])
     paths: list[Path] = []
     for root in roots:
         at = base
         for step in root["steps"]:
             at = definitions.child(at, step)[1]  # type: ignore[index]
-        compiled = compile_expression(
-            definitions, component["expression"], base=base, kind=defined["type"], root=at
-        )
+        compiled = compile_expression(definitions, expression, base=base, kind=defined["type"], root=at)
         paths += [path for path in compiled if path not in paths]
     return {"code": defined["code"], "kind": defined["type"], "paths": paths}
 

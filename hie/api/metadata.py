@@ -14,20 +14,13 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.api import answers, asking, persons
 from hie.api.operations import Operation, operations_of
 from hie.api.routes import OF_A_TYPE, OF_THE_SYSTEM, Route, of_type, routes_of
+from hie.repository.conditions import modifiers_of
 from hie.repository.definitions import indexed_parameters
 from hie.security import trail
 from hie.security.access import access
 
 DATE = "2026-11-21"
 FORMATS = ["application/fhir+json", "json"]
-# What the search answers to behind ':' of each kind of parameter; a test asks for each of them.
-MODIFIERS = {
-    "token": ("missing", "not"),
-    "string": ("missing", "exact"),
-    "reference": ("missing", "identifier", "[type]"),
-    "date": ("missing",),
-    "uri": ("missing",),
-}
 # What the types that the hub makes are found by.
 FOUND_BY: dict[str, tuple[str, ...]] = {
     "AuditEvent": (*(name for name in trail.SEARCH if ":" not in name), "date", "_lastUpdated"),
@@ -134,18 +127,6 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
     if modifiers := modifiers_of(parameter):
         described["documentation"] = "Modifiers: " + " ".join(f":{name}" for name in modifiers)
     return described
-
-
-def modifiers_of(parameter: Parameter) -> tuple[str, ...]:
-    """Return the modifiers that a parameter of a stored type takes."""
-    if parameter.code == "_id":
-        return ("missing", "not")
-    if parameter.code == "_lastUpdated":
-        return ("missing",)
-    modifiers = MODIFIERS.get(parameter.kind, ())
-    if any(step[0] in "?[" for path in parameter.paths for step in path.steps):
-        return tuple(name for name in modifiers if name != "missing")
-    return modifiers
 
 
 def _operations(asked: Iterable[Operation]) -> list[dict[str, str]]:

@@ -107,7 +107,7 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
     refused: list[Unknown] = []
     for each in targets:
         try:
-            matching = criterion(each, *inner, how, Manner(how.zone))
+            matching = criterion(each, *inner, how, Manner(how.zone, session=how.session))
         except Unknown as error:
             refused.append(error)
         else:
@@ -193,7 +193,7 @@ def _has(type_: str, name: str, value: str, how: Reading) -> Condition:
     if parameter.kind != "reference" or type_ not in (_targets(parameter) or [type_]):
         raise unknown("_has", f"{source}:{code} is no reference to {type_}")
     how.hop("_has")
-    matching = criterion(source, rest, value, how, Manner(how.zone))
+    matching = criterion(source, rest, value, how, Manner(how.zone, session=how.session))
     paths = [path for path in parameter.paths if path.target in (None, type_) and path.type == "Reference"]
     return or_(false(), *(_pointed_at(type_, source, path, matching, how) for path in paths))
 

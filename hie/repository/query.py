@@ -36,7 +36,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
     query = Query(Target(target, (target,)) if isinstance(target, str) else target)
     types = query.target.types
     within = len(types) == 1 and any(_is_within_patients(types[0], *pair) for pair in params)
-    manner = Manner(how.zone, within)
+    manner = Manner(how.zone, within, how.session)
     for name, value in params:
         check_text(name)
         check_text(value)

@@ -20,6 +20,8 @@ _size = Struct(">i").pack
 _count = Struct(">h").pack
 _int4 = Struct(">ii").pack
 _int8 = Struct(">iq").pack
+_float8 = Struct(">id").pack
+_two_float8 = Struct(">idid").pack
 _long = Struct(">q").pack
 _array = Struct(">iiiiii").pack
 
@@ -45,6 +47,21 @@ def integer(value: int) -> bytes:
 def bigint(value: int) -> bytes:
     """Return an int8 field."""
     return _int8(8, value)
+
+
+def number(value: int | None) -> bytes:
+    """Return an int8 field that may be null."""
+    return NULL if value is None else _int8(8, value)
+
+
+def double(value: float | None) -> bytes:
+    """Return a float8 field that may be null."""
+    return NULL if value is None else _float8(8, value)
+
+
+def doubles(first: float, second: float) -> bytes:
+    """Return two float8 fields."""
+    return _two_float8(8, first, 8, second)
 
 
 def boolean(value: bool) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import psycopg
 
 from hie.repository import rows
+from hie.repository.emitters import Index
 from hie.repository.extract import index_of
+from hie.repository.numbers import Unit
 from hie.repository.state import Past, State, Version
+from hie.repository.tokens import Text
 
 Key = tuple[str, str]
 
@@ -47,6 +51,16 @@ FORGET_DATES = """
 DELETE FROM search_date d USING unnest(%b::text[], %b::text[], %b::text[]) AS w (compartment, type, id)
 WHERE d.compartment = w.compartment AND d.type = w.type AND d.id = w.id
 """
+FORGET_NUMBERS = """
+DELETE FROM search_number n USING unnest(%b::text[], %b::text[], %b::text[]) AS w (compartment, type, id)
+WHERE n.compartment = w.compartment AND n.type = w.type AND n.id = w.id
+"""
+# Two that bring the same text at the same time both add it: nothing waits, and a search minds no doubles.
+LIST_TEXTS = """
+INSERT INTO search_text (token, path, text)
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::text[]) AS w (token, path, text)
+WHERE NOT EXISTS (SELECT FROM search_text t WHERE t.token = w.token AND t.path = w.path)
+"""
 TOUCH = """
 UPDATE resource r SET source_at = w.source_at, epoch = w.epoch, seq = w.seq
 FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::int[], %b::bigint[])
@@ -64,8 +78,49 @@ RESOURCE = (
 )  # fmt: skip
 HISTORY = (*RESOURCE[:10], "superseded", "content")
 DATES = ("compartment", "type", "id", "param", "low", "high")
+NUMBERS = (
+    "compartment", "type", "id", "name", "about", "about_system", "low", "high", "unit", "unit_system",
+    "unit_text", "base", "base_low", "base_high",
+)  # fmt: skip
 
 _text = lru_cache(maxsize=10_000)(rows.text)
+
+
+@lru_cache(maxsize=20_000)
+def _name(name: int, about: int | None, about_system: int | None) -> bytes:
+    return rows.bigint(name) + rows.number(about) + rows.number(about_system)
+
+
+@lru_cache(maxsize=5_000)
+def _unit(unit: Unit) -> bytes:
+    return b"".join(map(rows.number, unit))
+
+
+@dataclass(slots=True)
+class _Index:
+    """Rows of the index beside the resources' own, of one batch."""
+
+    dates: list[tuple[bytes, ...]] = field(default_factory=list)
+    numbers: list[tuple[bytes, ...]] = field(default_factory=list)
+    texts: set[Text] = field(default_factory=set)
+
+    def add(self, key: tuple[bytes, bytes, bytes], index: Index) -> None:
+        """Take in what one resource is found by."""
+        for param, span in index.dates:
+            self.dates.append((*key, _text(param), rows.instant(span[0]), rows.instant(span[1])))
+        for name, about, about_system, low, high, unit, base_low, base_high in index.numbers:
+            base = rows.double(base_low) + rows.double(base_high)
+            self.numbers.append(
+                (*key, _name(name, about, about_system), rows.doubles(low, high), _unit(unit), base)
+            )
+        self.texts.update(index.texts)
+
+    def write(self, cursor: psycopg.Cursor[Any]) -> None:
+        """Append the rows to their tables."""
+        rows.copy_in(cursor, "search_date", DATES, self.dates)
+        rows.copy_in(cursor, "search_number", NUMBERS, self.numbers)
+        if self.texts:
+            cursor.execute(LIST_TEXTS, _columns(sorted(self.texts)))
 
 
 @lru_cache(maxsize=1000)
@@ -121,6 +176,7 @@ def flush(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) 
     if moved:
         cursor.execute(MOVE, _columns(moved))
         cursor.execute(FORGET_DATES, _columns(moved))
+        cursor.execute(FORGET_NUMBERS, _columns(moved))
     rekeyed = [
         (s.present.compartment, s.type, s.id)
         for s in replaced
@@ -131,20 +187,20 @@ def flush(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) 
     touched = [(s.stored, s.type, s.id, *s.present.order) for s in states if s.touched and not s.replaced]
     if touched:
         cursor.execute(TOUCH, _columns(touched))
-    dates: list[tuple[bytes, ...]] = []
-    present = [_present_row(state, zone, dates) for state in replaced]
+    index = _Index()
+    present = [_present_row(state, zone, index) for state in replaced]
     past = [_past_row(state, item) for state in states for item in state.past]
     rows.copy_in(cursor, "resource_history", HISTORY, past)
     rows.copy_in(cursor, "resource", RESOURCE, present)
-    rows.copy_in(cursor, "search_date", DATES, dates)
+    index.write(cursor)
 
 
 def _columns(items: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:
     return tuple(list(column) for column in zip(*items, strict=True))
 
 
-def _present_row(state: State, zone: tzinfo, dates: list[tuple[bytes, ...]]) -> tuple[bytes, ...]:
-    """Return the row of the present version; its dates are appended to `dates`."""
+def _present_row(state: State, zone: tzinfo, beside: _Index) -> tuple[bytes, ...]:
+    """Return the row of the present version; what else it is found by is added to `beside`."""
     present = state.present
     key = (_text(present.compartment), _text(state.type), rows.text(state.id))
     tokens, low, high = rows.EMPTY_ARRAY, rows.NULL, rows.NULL
@@ -153,8 +209,7 @@ def _present_row(state: State, zone: tzinfo, dates: list[tuple[bytes, ...]]) -> 
         tokens = rows.bigints(index.tokens)
         if index.primary:
             low, high = rows.instant(index.primary[0]), rows.instant(index.primary[1])
-        for param, span in index.dates:
-            dates.append((*key, _text(param), rows.instant(span[0]), rows.instant(span[1])))
+        beside.add(key, index)
     return (*key, *_common(state, present), tokens, low, high, rows.blob(present.content))
 
 

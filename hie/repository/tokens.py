@@ -8,10 +8,20 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 from hashlib import md5
+from typing import NamedTuple
 
 SEPARATOR = "\x1f"
 PREFIX_LIMIT = 32  # longest text a string search may ask for; one token per beginning of a value up to here
+TEXT_LIMIT = 500  # characters of a text that are looked through by `:contains` and `:text`
 IGNORED = str.maketrans("", "", " \t\r\n\u3000·•・‧-'’.,，、")
+
+
+class Text(NamedTuple):
+    """A text that stands at an element, and the token of the resources that have it there."""
+
+    token: int
+    path: int
+    text: str
 
 
 @lru_cache(maxsize=200_000)
@@ -34,6 +44,18 @@ def coded(path: str, system: str | None, code: str | None) -> tuple[int, ...]:
     if system:
         found.append(by_system(path, system))
     return tuple(found)
+
+
+@lru_cache(maxsize=50_000)
+def shown(
+    path: str, system: str | None, code: str | None, display: object
+) -> tuple[tuple[int, ...], Text | None]:
+    """Return the tokens of a coding with its display, and the entry of the display."""
+    found = coded(path, system, code)
+    if not isinstance(display, str):
+        return found, None
+    text = described(path, display)
+    return (*found, text.token), text
 
 
 def by_code(path: str, code: str) -> int:
@@ -64,6 +86,62 @@ def by_prefix(path: str, text: str) -> int:
 def by_exact(path: str, text: str) -> int:
     """Return the token that finds exactly `text`, as written."""
     return token(f"{path}{SEPARATOR}={text}")
+
+
+@lru_cache(maxsize=50_000)
+def described(path: str, text: str) -> Text:
+    """Return the entry of a code's text or display, which `:text` finds."""
+    shown = folded(text)[:TEXT_LIMIT].replace("\x00", "")
+    return Text(token(f"{path}:text{SEPARATOR}{shown}"), texts_of(f"{path}:text"), shown)
+
+
+def listed(path: str, text: str) -> Text:
+    """Return the entry of a string, which `:contains` finds."""
+    return Text(by_exact(path, text), texts_of(path), folded(text)[:TEXT_LIMIT].replace("\x00", ""))
+
+
+def located(path: str, uri: str) -> Text:
+    """Return the entry of a URI, which `:below` finds."""
+    return Text(by_reference(path, uri), texts_of(path), uri[:TEXT_LIMIT].replace("\x00", ""))
+
+
+def texts_of(path: str) -> int:
+    """Return the number under which the texts of an element stand."""
+    return token(path)
+
+
+def local_keys(value: object) -> list[str]:
+    """Return what a value can be asked for by within a pair of values."""
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, dict):
+        return []
+    if "coding" in value:
+        return [key for coding in value["coding"] if isinstance(coding, dict) for key in local_keys(coding)]
+    if isinstance(value.get("reference"), str):
+        return [value["reference"].partition("/_history/")[0]]
+    code, system = value.get("code"), value.get("system")
+    keys = [code, local_key(system or "", code)] if isinstance(code, str) else []
+    return [*keys, local_key(system, None)] if isinstance(system, str) else keys
+
+
+def local_key(system: str | None, code: str | None) -> str:
+    """Return what stands within a pair for a code of any system or of one, or for any code of a system."""
+    if code is None:
+        return f"{system}{SEPARATOR}{SEPARATOR}"
+    return code if system is None else f"{system}{SEPARATOR}{code}"
+
+
+def paired(name: str, first: str, second: str) -> int:
+    """Return the token of two values that stand at the same place."""
+    return token(f"{name}{SEPARATOR}{first}{SEPARATOR}{SEPARATOR}{SEPARATOR}{second}")
+
+
+def of_type(path: str, system: str, code: str, value: str) -> int:
+    """Return the token that finds an identifier by its type and value."""
+    return token(f"{path}:of-type{SEPARATOR}{system}{SEPARATOR}{code}{SEPARATOR}{value}")
 
 
 def elsewhere(path: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import BigInteger, DateTime, Index, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Double, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -125,3 +125,39 @@ class SearchDate(Base):
     param: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     low: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     high: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+# A number or quantity of a resource, by a hash of the element's name; `about` is the code it is stated of,
+# e.g. the laboratory test. base_low and base_high are in base units.
+SearchNumber = Table(
+    "search_number",
+    Base.metadata,
+    Column("compartment", Text(collation="C"), nullable=False),
+    Column("type", Text(collation="C"), nullable=False),
+    Column("id", Text(collation="C"), nullable=False),
+    Column("name", BigInteger, nullable=False),
+    Column("about", BigInteger),
+    Column("about_system", BigInteger),
+    Column("low", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("unit", BigInteger),
+    Column("unit_system", BigInteger),
+    Column("unit_text", BigInteger),
+    Column("base", BigInteger),
+    Column("base_low", Double),
+    Column("base_high", Double),
+    Index("ix_search_number_id", "id"),
+    Index("ix_search_number_range", "name", "about", "low"),
+)
+
+# The different texts that stand at an element (`path` is a hash of its name), each with the token that
+# resources having it carry: what `:contains`, `:text` and `:below` look through.
+SearchText = Table(
+    "search_text",
+    Base.metadata,
+    Column("token", BigInteger, nullable=False),
+    Column("path", BigInteger, nullable=False),
+    Column("text", Text(collation="C"), nullable=False),
+    Index("ix_search_text_token", "token"),
+    Index("ix_search_text_path", "path"),
+)

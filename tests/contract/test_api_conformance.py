@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from esb.fhir.search_parameters import PARAMETERS
+from esb.fhir.search_parameters import PARAMETERS, Parameter
 from esb.fhir.validation import is_valid
 from hie.api import asking, routes
-from hie.api.metadata import modifiers_of
+from hie.repository.conditions import modifiers_of
 from hie.repository.definitions import indexed_parameters
 from hie.security.access import access_of
+from hie.terminology.feeding import feed
 from tests.hub_world import Caller, application, is_outcome
 
 STRICT = {"Prefer": "handling=strict"}
@@ -22,12 +25,19 @@ VALUES = {
     "string": "wang",
     "reference": "Patient/a",
     "date": "2026-03",
-    "uri": "urn:a:b",
+    "uri": "http://a.example/b",
     "number": "0.8",
     "quantity": "5.4|http://unitsofmeasure.org|mg",
     "special": "31.2|121.5|10|km",
 }
-ASKED_OF_MODIFIERS = {"missing": "true", "[type]": "Patient/a", "identifier": "urn:a|b"}
+ASKED_OF_MODIFIERS = {
+    "missing": "true",
+    "[type]": "Patient/a",
+    "identifier": "urn:a|b",
+    "of-type": "a|b|c",
+    "in": "http://a.example/vs",
+    "not-in": "http://a.example/vs",
+}
 # Types whose every parameter is asked for; the code is the same for all.
 TYPES = ("Patient", "Observation", "Encounter", "MedicationRequest", "ValueSet", "Location", "Task", "Person")
 NEVER_ANSWERED = ("recurse", "exactly", "Exact", "not-missing", "identifier:x", "[type]")
@@ -38,6 +48,19 @@ def app(module_database_url: str) -> Iterator[Flask]:
     """The application."""
     with application(module_database_url) as made:
         yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def codes(module_database_url: str) -> None:
+    """A code system and a value set that :in can ask for."""
+    system = {"url": "http://a.example/cs", "content": "complete", "concept": [{"code": "b"}]}
+    compose = {"include": [{"system": system["url"]}]}
+    value_set = {"url": "http://a.example/vs", "compose": compose}
+    engine = create_engine(module_database_url, hide_parameters=True)
+    with Session(engine) as session, session.begin():
+        for type_, content in (("CodeSystem", system), ("ValueSet", value_set)):
+            feed(session, type_, "a", {"resourceType": type_, "status": "active"} | content, None)
+    engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +165,20 @@ def test_an_operation_is_a_route_and_a_route_with_a_dollar_is_an_operation(
     assert ("Patient", "everything") in stated
 
 
+def value_for(parameter: Parameter) -> str:
+    """Return a value that a parameter takes."""
+    return "$".join(VALUES[part.kind] for part in parameter.components) or VALUES[parameter.kind]
+
+
 @pytest.mark.parametrize("type_", TYPES)
 def test_each_stated_search_parameter_is_answered_with_each_of_its_modifiers(
     call: Caller, statement: dict[str, Any], type_: str
 ) -> None:
     wrong = []
     for one in described(statement, type_)["searchParam"]:
-        if one["type"] not in VALUES:
-            continue
         modifiers = re.findall(r":(\S+)", one.get("documentation", "").partition("Modifiers: ")[2])
         for modifier in ("", *modifiers):
-            value = ASKED_OF_MODIFIERS.get(modifier, VALUES[one["type"]])
+            value = ASKED_OF_MODIFIERS.get(modifier) or value_for(PARAMETERS[type_][one["name"]])
             value = "a" if one["name"] == "_id" and modifier in ("", "not") else value
             shown = "Patient" if modifier == "[type]" else modifier
             name = f"{one['name']}:{shown}" if modifier else one["name"]
@@ -168,7 +194,7 @@ def test_a_modifier_that_is_not_stated_is_refused(call: Caller, type_: str) -> N
     for code, parameter in indexed_parameters(type_).items():
         stated = modifiers_of(parameter)
         for modifier in {"missing", "not", "exact", "identifier", *NEVER_ANSWERED} - set(stated):
-            value = ASKED_OF_MODIFIERS.get(modifier, VALUES.get(parameter.kind, "a"))
+            value = ASKED_OF_MODIFIERS.get(modifier) or value_for(parameter)
             if call("GET", f"/{type_}?{code}:{modifier}={value}", **STRICT).status_code == 200:
                 taken.append(f"{code}:{modifier}")
     assert taken == []

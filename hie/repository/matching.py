@@ -1,0 +1,107 @@
+"""What every search condition is made of: values as they are written, tokens, refusals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from hie.errors import Issue, NotSupported, NotValid
+from hie.repository import tokens
+from hie.schema.repository import Resource, SearchText
+
+MOST_VALUES = 1000
+MOST_TEXTS = 2000  # different texts that one `:contains`, `:text` or `:below` may stand for
+Condition = ColumnElement[bool]
+EMPTY = text("'{}'::bigint[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How conditions are made.
+
+    zone: what a day means.
+    within_patients: the search is within a few patients' records: they are gone through one by one, for the
+        list of everything with a frequent code, which the token index would read, grows with the region.
+    session: where code systems and the index's texts are looked up.
+    """
+
+    zone: tzinfo
+    within_patients: bool = False
+    session: Session | None = None
+
+    def lookup(self, code: str) -> Session:
+        """Return the session to look something up in. Raises: NotSupported where there is none."""
+        if self.session is None:
+            raise NotSupported(f"{code}: this modifier is not answered here.")
+        return self.session
+
+
+def split_values(raw: str, separator: str = ",") -> list[str]:
+    r"""Return the parts of a value, still escaped; `\,` is no separator."""
+    if "\\" not in raw:
+        return [part for part in raw.split(separator) if part]
+    return [part for part in re.findall(rf"(?:[^{re.escape(separator)}\\]|\\.?)+", raw, re.DOTALL) if part]
+
+
+def unescape(text: str) -> str:
+    r"""Return a value without the backslashes before `,` `|` `$` and the backslash itself."""
+    return re.sub(r"\\([,|$\\])", r"\1", text) if "\\" in text else text
+
+
+def split_bar(value: str) -> tuple[str, str, str]:
+    """Return system, '|' and code of a token, unescaped; system and bar are '' where only a code stands."""
+    found = re.match(r"((?:[^|\\]|\\.?)*)(\|?)(.*)", value, re.DOTALL)
+    if found is None or not found[2]:
+        return "", "", unescape(value)
+    return unescape(found[1]), "|", unescape(found[3])
+
+
+def split_bars(value: str) -> list[str]:
+    """Return all parts between '|', unescaped; empty ones too."""
+    return [unescape(part) for part in re.findall(r"(?:^|\|)((?:[^|\\]|\\.?)*)", value, re.DOTALL)]
+
+
+def bad_value(code: str, why: str) -> NotValid:
+    """Return the error for a value that cannot be read; it never repeats the value."""
+    text = f"The value of {code} cannot be searched for: {why}."
+    return NotValid(text, issues=[Issue(code, text, "value")])
+
+
+def refuse(code: str, modifier: str, *known: str) -> None:
+    """Refuse a modifier that a kind of parameter does not have. Raises: NotSupported."""
+    if modifier and modifier not in known:
+        can = f"it takes {', '.join(f':{name}' for name in known)}" if known else "it takes none but :missing"
+        raise NotSupported(f"{code}: this modifier is not answered here; {can}.")
+
+
+def has_any(numbers: Sequence[int], how: Manner | None = None) -> Condition:
+    """Return the condition that a resource carries at least one of some tokens."""
+    carried: Any = Resource.tokens
+    if how is not None and how.within_patients:
+        # An expression that no index is built on.
+        carried = func.coalesce(Resource.tokens, EMPTY)
+    return carried.bool_op("&&")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
+
+
+def texts_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> list[int]:
+    """Return the tokens of the texts at some elements that a condition over `SearchText` finds.
+
+    Raises: NotSupported if they are more than can be searched for at once.
+    """
+    found = how.lookup(code).scalars(
+        select(SearchText.c.token)
+        .where(SearchText.c.path.in_([tokens.texts_of(path) for path in paths]), matches)
+        .distinct()
+        .limit(MOST_TEXTS + 1)
+    )
+    numbers = list(found)
+    if len(numbers) > MOST_TEXTS:
+        raise NotSupported(f"{code}: more than {MOST_TEXTS} different texts match; ask for more of the text.")
+    return numbers
