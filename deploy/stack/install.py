@@ -36,6 +36,7 @@ NEEDS = {
     "browser": (["chromium"], lambda: has_file("/usr/bin/chromium", "/usr/bin/chromium-browser")),
     "fonts": (["fonts-noto-cjk"], lambda: has_file("/usr/share/fonts/opentype/noto/NotoSansCJK*")),
     "venv": (["python3-venv"], lambda: PYTHON.exists() or _can_make_venv()),
+    "node": (["nodejs", "npm"], lambda: all(map(shutil.which, ("node", "npm")))),
     "git": (["git"], lambda: shutil.which("git") is not None),
 }
 
@@ -78,6 +79,7 @@ def run(command: list[str], what: str, env: dict[str, str] | None = None) -> Non
         if time.monotonic() - shown > 2:
             shown = time.monotonic()
             say(f"    {shown - began:4.0f} s  {line.strip()[:100]}")
+    child.stdout.close()
     if child.wait():
         told = "\n".join(line for line in lines[-8:] if line)
         raise Plain(f"{what} failed:\n{told}")

@@ -1,0 +1,154 @@
+"""Clients that others wrote work against a really running hub: token, create, read, search, pages, delete."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+import requests
+from fhirclient.auth import FHIROAuth2Auth
+from fhirclient.client import FHIRClient
+from fhirclient.models.bundle import Bundle
+from fhirclient.models.patient import Patient
+from fhirclient.server import FHIRNotFoundException
+from fhirpy import SyncFHIRClient
+from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+
+from tests.foreign.conftest import HERE, Hub
+from tests.hub_world import REGION, SECRET, Json
+
+SIZE = 7
+
+
+def person(system: str, number: int) -> Json:
+    """Return one of several people."""
+    return {
+        "resourceType": "Patient",
+        "identifier": [{"system": system, "value": str(number)}],
+        "name": [{"family": "Foreign", "given": [f"Number{number}"]}],
+        "gender": "female" if number % 2 else "male",
+        "birthDate": f"196{number % 10}-05-04",
+    }
+
+
+def transaction(system: str) -> Json:
+    """Return a transaction that creates a person and an observation that refers to it."""
+    urn = "urn:uuid:7c2f2f5e-7a37-4e0c-8a3d-2f6d4a3c9b11"
+    observed = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "718-7"}]},
+        "subject": {"reference": urn},
+        "valueQuantity": {"value": 13.50, "unit": "g/dL"},
+    }
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {"resource": observed, "request": {"method": "POST", "url": "Observation"}},
+            {
+                "fullUrl": urn,
+                "resource": person(system, 99),
+                "request": {"method": "POST", "url": "Patient"},
+            },
+        ],
+    }
+
+
+def test_fhirpy_creates_reads_searches_pages_and_deletes(hub: Hub) -> None:
+    system = "urn:foreign:fhirpy"
+    client = SyncFHIRClient(hub.fhir, authorization=f"Bearer {hub.token()}")
+    made = [client.resource("Patient", **person(system, n)) for n in range(SIZE)]
+    for one in made:
+        one.save()
+    first = made[0]
+    assert client.reference("Patient", first.id).to_resource()["birthDate"] == "1960-05-04"
+    wanted = client.resources("Patient").search(identifier=f"{system}|").limit(3)
+    assert len(wanted.fetch()) == 3
+    assert {one.id for one in wanted.fetch_all()} == {one.id for one in made}
+    assert wanted.count() == SIZE
+    women = client.resources("Patient").search(identifier=f"{system}|", gender="female").fetch_all()
+    assert {one.id for one in women} == {one.id for one in made[1::2]}
+    late = client.resources("Patient").search(identifier=f"{system}|", birthdate__ge="1964").fetch_all()
+    assert len(late) == 3
+    first["gender"] = "other"
+    first.save()
+    first.refresh()
+    assert first["meta"]["versionId"] == "2"
+    answer = client.execute("", method="post", data=transaction(system))
+    assert [entry.response.status[:3] for entry in answer.entry] == ["201", "201"]
+    observed = (
+        client.resources("Observation")
+        .search(subject__Patient__identifier=f"{system}|99")
+        .include("Observation", "subject")
+        .fetch_raw()
+    )
+    assert {entry.resource.resourceType for entry in observed.entry} == {"Observation", "Patient"}
+    everything = first.execute("$everything", method="get")
+    assert everything["resourceType"] == "Bundle"
+    first.delete()
+    with pytest.raises(ResourceNotFound):
+        client.reference("Patient", first.id).to_resource()
+    with pytest.raises(OperationOutcome):
+        client.resource("Patient", gender="nonsense").save()
+
+
+def test_fhirclient_authorizes_creates_reads_searches_pages_and_deletes(hub: Hub) -> None:
+    system = "urn:foreign:fhirclient"
+    settings = {"app_id": REGION, "app_secret": SECRET, "api_base": hub.fhir, "scope": "system/*.cruds"}
+    client = FHIRClient(settings)
+    server = client.server
+    security = server.capabilityStatement.rest[0].security
+    token_uri = security.extension[0].extension[0].valueUri
+    state = {"app_id": REGION, "app_secret": SECRET, "token_uri": token_uri}
+    server.auth = FHIROAuth2Auth(state=state)
+    server.auth.authorize(server)
+    made = [Patient(person(system, n)).create(server) for n in range(SIZE)]
+    read = Patient.read(made[0]["id"], server)
+    assert (read.name[0].family, read.birthDate.as_json()) == ("Foreign", "1960-05-04")
+    search = Patient.where({"identifier": f"{system}|", "_count": "3"})
+    found = list(search.perform_resources_iter(server))
+    assert {one.id for one in found} == {one["id"] for one in made}
+    read.gender = "other"
+    assert read.update(server)["meta"]["versionId"] == "2"
+    answer = server.post_json("", Bundle(transaction(system)).as_json()).json()
+    assert Bundle(answer).type == "transaction-response"
+    # Every resource of the answer fits the client's own model of R4.
+    everything = server.request_json(f"Patient/{read.id}/$everything")
+    assert Bundle(everything).entry[0].resource.id == read.id
+    read.delete(server)
+    with pytest.raises((FHIRNotFoundException, requests.HTTPError)):
+        Patient.read(read.id, server)
+
+
+def test_fhir_kit_client_authorizes_creates_reads_searches_pages_and_deletes(hub: Hub, node: str) -> None:
+    system = "urn:foreign:fhir-kit-client"
+    given: dict[str, Any] = {
+        "baseUrl": hub.fhir,
+        "clientId": REGION,
+        "clientSecret": SECRET,
+        "people": [person(system, n) for n in range(SIZE)],
+        "transaction": transaction(system),
+        "system": system,
+    }
+    done = subprocess.run(
+        [node, str(HERE / "kit.mjs")], input=json.dumps(given), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    assert told == {
+        "tokenUrl": hub.token_url,
+        "created": SIZE,
+        "read": "1960-05-04",
+        "pages": [3, 3, 1],
+        "found": SIZE,
+        "women": SIZE // 2,
+        "version": "2",
+        "patched": "zh",
+        "versions": 3,
+        "transaction": ["201", "201"],
+        "chained": 1,
+        "everything": "Bundle",
+        "gone": 410,
+        "refused": 400,
+    }
