@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 from flask import Blueprint, Response, request
 from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import Session
@@ -11,16 +12,18 @@ from sqlalchemy.orm import Session
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import answers, asking
 from hie.api.shaping import shaped
-from hie.errors import NotFound, NotValid
+from hie.errors import NotFound, NotPermitted, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
+from hie.repository.explaining import explained
 from hie.repository.includes import included
-from hie.repository.search import Page, Target, bounded, search
+from hie.repository.search import Page, Target, bounded, is_quick, search
 from hie.repository.wanted import EVERY_TYPE
 from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
 
 MOST_TYPES = 40  # that `_type` may name
+EXPLAINED_TO = frozenset({"system", "operator"})
 Params = list[tuple[str, str]]
 
 
@@ -135,10 +138,37 @@ def check_types(types: Sequence[str]) -> None:
 def _answer(
     operation: str, target: Target, where: ColumnElement[bool], params: Params, owner: str | None = None
 ) -> Response:
-    with asking.hub().look() as session:
+    if _is_explained(params):
+        return _explained(operation, target, where, params)
+    hub = asking.hub()
+    with hub.look() if is_quick(params) else hub.begin() as session:
         content, page = searchset(session, target, where, params)
         _audit(session, operation, target, page, owner)
     return answers.answer(content)
+
+
+def _is_explained(params: Params) -> bool:
+    """Say whether the asker wants to see how a search runs. Raises: NotPermitted for all but operators."""
+    if ("__explain", "true") not in params:
+        return False
+    if asking.actor().role not in EXPLAINED_TO:
+        raise NotPermitted("How a search runs is shown to operators only; leave __explain out.")
+    return True
+
+
+def _explained(operation: str, target: Target, where: ColumnElement[bool], params: Params) -> Response:
+    with asking.hub().begin() as session:
+        how = asking.search_by(session, where)
+        content = explained(how, target, params, strict=asking.is_strict())
+        audit.record(
+            session,
+            actor=asking.actor(),
+            action="E",
+            operation=operation,
+            resource_type=target.types[0] if len(target.types) == 1 else None,
+            detail={"explained": True},
+        )
+    return answers.answer(orjson.dumps(content))
 
 
 def searchset(
