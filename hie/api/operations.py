@@ -149,6 +149,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Who this is: source Patients with a score and a grade",
         by_get=False,
     ),
+    Operation(
+        "summary",
+        ("instance",),
+        ("Patient",),
+        "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+        (Param("profile", "canonical"),),
+        "International Patient Summary of a person, of all hospitals",
+    ),
 )
 
 # Where an operation stands: the level and the address, the varying parts in <>.

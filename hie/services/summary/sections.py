@@ -1,0 +1,203 @@
+"""The sections of a summary as a table: codes, titles, and what of a record belongs in each (IPS 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+Json = dict[str, Any]
+RECENT = timedelta(days=365)
+MOST = 60
+LOINC = "http://loinc.org"
+ABSENT = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
+# Where the date of an item stands, the first that is there.
+DATES = (
+    "effectiveDateTime", "effectivePeriod", "effectiveInstant", "performedDateTime", "performedPeriod",
+    "occurrenceDateTime", "timingDateTime", "timingPeriod", "onsetDateTime", "onsetPeriod", "authoredOn",
+    "dateAsserted", "recordedOn", "recordedDate", "date", "period", "created", "issued",
+)  # fmt: skip
+# LOINC: pregnancy status, expected date of delivery, number of pregnancies, births and losses.
+PREGNANCY = frozenset(
+    {
+        "82810-3", "11778-8", "11779-6", "11780-4", "11636-8", "11637-6", "11638-4", "11639-2", "11640-0",
+        "11612-9", "11613-7", "33065-4",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section.
+
+    belongs: says of a resource of one of the types whether it is of the section, as of an instant.
+    by_code: only the newest of each code. absent: the type and code of the resource that says that nothing is
+    known; only the required sections have one.
+    """
+
+    key: str
+    loinc: str
+    display: str
+    zh: str
+    en: str
+    types: tuple[str, ...]
+    belongs: Callable[[Json, datetime], bool]
+    by_code: bool = False
+    absent: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A resource of a record, parsed, and the facility that keeps it."""
+
+    facility: str
+    resource: Json
+
+
+def codes(concept: Any) -> set[str]:
+    """Return the codes of a CodeableConcept, of several, or of a code."""
+    if isinstance(concept, str):
+        return {concept}
+    if isinstance(concept, list):
+        return {code for one in concept for code in codes(one)}
+    return {str(c["code"]) for c in (concept or {}).get("coding") or () if c.get("code")}
+
+
+def when(resource: Json) -> str:
+    """Return the date of an item as written, '' if it has none."""
+    for name in DATES:
+        value = resource.get(name)
+        if isinstance(value, dict):
+            value = value.get("start") or value.get("end")
+        if value:
+            return str(value)
+    return ""
+
+
+def key_of(resource: Json) -> str:
+    """Return under what several items are of the same thing."""
+    concept = resource.get("code") or resource.get("medicationCodeableConcept") or resource.get("vaccineCode")
+    for coding in (concept or {}).get("coding") or ():
+        if coding.get("code"):
+            return f"{coding.get('system', '')}|{coding['code']}"
+    return "".join(str((concept or {}).get("text") or resource["id"]).split()).casefold()
+
+
+def chosen(section: Section, items: Iterable[Item], now: datetime) -> list[Item]:
+    """Return what of a record is shown in a section, the newest first."""
+    found = [
+        i for i in items if i.resource["resourceType"] in section.types and section.belongs(i.resource, now)
+    ]
+    found.sort(key=lambda item: (when(item.resource), str(item.resource["id"])), reverse=True)
+    if section.by_code:
+        newest: dict[str, Item] = {}
+        for item in found:
+            newest.setdefault(key_of(item.resource), item)
+        found = list(newest.values())
+    return found[:MOST]
+
+
+def _is_meant(resource: Json) -> bool:
+    wrong = {"entered-in-error", "refuted", "not-done", "cancelled", "draft", "not-taken", "stopped"}
+    return not wrong & (codes(resource.get("status")) | codes(resource.get("verificationStatus")))
+
+
+def _taken(resource: Json, now: datetime) -> bool:
+    is_over = resource.get("status") == "completed"
+    return _is_meant(resource) and (not is_over or when(resource) >= (now - RECENT).date().isoformat())
+
+
+def _any(resource: Json, now: datetime) -> bool:
+    return _is_meant(resource)
+
+
+def _current(resource: Json, now: datetime) -> bool:
+    return _is_meant(resource) and not _is_past(resource)
+
+
+def _past(resource: Json, now: datetime) -> bool:
+    return _is_meant(resource) and _is_past(resource)
+
+
+def _is_past(resource: Json) -> bool:
+    return bool(codes(resource.get("clinicalStatus")) & {"inactive", "remission", "resolved"})
+
+
+def _observed(*categories: str) -> Callable[[Json, datetime], bool]:
+    def belongs(resource: Json, now: datetime) -> bool:
+        if not _is_meant(resource) or codes(resource.get("code")) & PREGNANCY:
+            return False
+        return bool(codes(resource.get("category")) & set(categories))
+
+    return belongs
+
+
+def _result(resource: Json, now: datetime) -> bool:
+    if resource["resourceType"] == "DiagnosticReport":
+        return _is_meant(resource) and resource.get("status") not in ("registered", "partial", "preliminary")
+    others = {"vital-signs", "social-history", "survey"}
+    return _is_meant(resource) and not (codes(resource.get("category")) & others or _pregnancy(resource, now))
+
+
+def _pregnancy(resource: Json, now: datetime) -> bool:
+    return _is_meant(resource) and bool(codes(resource.get("code")) & PREGNANCY)
+
+
+def _planned(resource: Json, now: datetime) -> bool:
+    return resource.get("status") in ("active", "on-hold")
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section(
+        "medications", "10160-0", "History of Medication use Narrative", "用药", "Medication Summary",
+        ("MedicationStatement", "MedicationRequest"), _taken, by_code=True,
+        absent=("MedicationStatement", "no-medication-info", "No information about medications"),
+    ),
+    Section(
+        "allergies", "48765-2", "Allergies and adverse reactions Document", "过敏与不良反应",
+        "Allergies and Intolerances", ("AllergyIntolerance",), _any,
+        absent=("AllergyIntolerance", "no-allergy-info", "No information about allergies"),
+    ),
+    Section(
+        "problems", "11450-4", "Problem list - Reported", "健康问题", "Problem List",
+        ("Condition",), _current, by_code=True,
+        absent=("Condition", "no-problem-info", "No information about problems"),
+    ),
+    Section(
+        "immunizations", "11369-6", "History of Immunization Narrative", "预防接种", "Immunizations",
+        ("Immunization",), _any,
+    ),
+    Section(
+        "results", "30954-2", "Relevant diagnostic tests/laboratory data Narrative", "检验检查结果",
+        "Results", ("DiagnosticReport", "Observation"), _result, by_code=True,
+    ),
+    Section(
+        "procedures", "47519-4", "History of Procedures Document", "手术与操作", "History of Procedures",
+        ("Procedure",), _any,
+    ),
+    Section(
+        "vitals", "8716-3", "Vital signs", "生命体征", "Vital Signs", ("Observation",),
+        _observed("vital-signs"), by_code=True,
+    ),
+    Section(
+        "social", "29762-2", "Social history Narrative", "生活方式", "Social History", ("Observation",),
+        _observed("social-history"), by_code=True,
+    ),
+    Section(
+        "devices", "46264-8", "History of medical device use", "医疗器械", "Medical Devices",
+        ("DeviceUseStatement",), _any,
+    ),
+    Section(
+        "pregnancy", "10162-6", "History of pregnancies Narrative", "妊娠", "Pregnancy", ("Observation",),
+        _pregnancy,
+    ),
+    Section(
+        "plan", "18776-5", "Plan of care note", "诊疗计划", "Plan of Care", ("CarePlan",), _planned,
+    ),
+    Section(
+        "past", "11348-0", "History of Past illness Narrative", "既往史", "Past Illness",
+        ("Condition",), _past, by_code=True,
+    ),
+)  # fmt: skip
+TYPES = tuple(sorted({type_ for section in SECTIONS for type_ in section.types}))
