@@ -18,6 +18,7 @@ from hie.api import (
     persons,
     searches,
     subscriptions,
+    terminology,
 )
 
 blueprint = Blueprint("api", __name__)
@@ -32,6 +33,7 @@ for _module in (
     everything,
     operations_match,
     operations_summary,
+    terminology,
     operations,
     searches,
     histories,

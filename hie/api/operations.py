@@ -159,6 +159,61 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
 )
 
+
+def _params(*named: str) -> tuple[Param, ...]:
+    """Return parameters written as name:type, with a * where they may stand any number of times."""
+    split = [one.rstrip("*").split(":") for one in named]
+    return tuple(
+        Param(name, type_, most=None if one.endswith("*") else 1)
+        for one, (name, type_) in zip(named, split, strict=True)
+    )
+
+
+OF_CODE = ("code:code", "system:uri", "coding:Coding", "displayLanguage:code")
+OF_SET = ("url:uri", "valueSet:Resource", "valueSetVersion:string", "displayLanguage:code")
+WITH_DISPLAY = ("display:string", "codeableConcept:CodeableConcept")
+OPERATIONS += (
+    Operation(
+        "expand", ("type", "instance"), ("ValueSet",), CORE + "ValueSet-expand",
+        _params(
+            *OF_SET, "filter:string", "offset:integer", "count:integer", "activeOnly:boolean",
+            "excludeNested:boolean", "excludeNotForUI:boolean", "includeDefinition:boolean",
+            "exclude-system:canonical*",
+        ),
+        "The codes of a value set, in pages, found by Chinese, English, pinyin or code",
+    ),
+    Operation(
+        "validate-code", ("type", "instance"), ("ValueSet",), CORE + "ValueSet-validate-code",
+        _params(*OF_SET, *OF_CODE[:-1], *WITH_DISPLAY, "abstract:boolean"),
+        "Whether a code is in a value set",
+    ),
+    Operation(
+        "validate-code", ("type", "instance"), ("CodeSystem",), CORE + "CodeSystem-validate-code",
+        _params("url:uri", *OF_CODE, *WITH_DISPLAY, "version:string"),
+        "Whether a code is of a code system",
+    ),
+    Operation(
+        "lookup", ("type",), ("CodeSystem",), CORE + "CodeSystem-lookup",
+        _params(*OF_CODE, "version:string", "property:code*"),
+        "What is known of one code",
+    ),
+    Operation(
+        "subsumes", ("type", "instance"), ("CodeSystem",), CORE + "CodeSystem-subsumes",
+        _params(
+            "codeA:code", "codeB:code", "system:uri", "version:string", "codingA:Coding", "codingB:Coding"
+        ),
+        "How one code stands to another: above, below, the same, or neither",
+    ),
+    Operation(
+        "translate", ("type", "instance"), ("ConceptMap",), CORE + "ConceptMap-translate",
+        _params(
+            "url:uri", "conceptMapVersion:string", *OF_CODE[:-1], "codeableConcept:CodeableConcept",
+            "source:uri", "target:uri", "targetsystem:uri", "reverse:boolean",
+        ),
+        "What a code is in another code system",
+    ),
+)  # fmt: skip
+
 # Where an operation stands: the level and the address, the varying parts in <>.
 PLACES: dict[Level, str] = {
     "system": "/${name}",

@@ -19,9 +19,11 @@ from hie.repository import store
 from hie.repository.writes import Outcome, Write
 from hie.security.ownership import check_own_patients
 from hie.services.subscriptions import keeping
+from hie.terminology.feeding import feed
 
 CHANGED = ("created", "updated")
 FOLLOWED = ("Patient", "Encounter")
+TERMINOLOGY = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
 
 
 def record(session: Session, writes: Sequence[Write], now: datetime, config: Config) -> list[Outcome]:
@@ -43,6 +45,8 @@ def record(session: Session, writes: Sequence[Write], now: datetime, config: Con
     patients: list[Source] = []
     encounters: list[EncounterSeen] = []
     for write, outcome in zip(writes, outcomes, strict=True):
+        if write.type in TERMINOLOGY:
+            _feed_terminology(session, write, outcome)
         if write.type not in FOLLOWED or outcome.fate not in CHANGED:
             continue
         resource = write.resource or lexemes.loads(outcome.content)
@@ -55,6 +59,15 @@ def record(session: Session, writes: Sequence[Write], now: datetime, config: Con
     if encounters:
         relate_by_encounters(session, encounters, now, config.relation_days, config.zone)
     return outcomes
+
+
+def _feed_terminology(session: Session, write: Write, outcome: Outcome) -> None:
+    """Let the terminology's tables follow a code system, value set or map."""
+    if outcome.fate in CHANGED:
+        resource = write.resource or lexemes.loads(outcome.content)
+        feed(session, write.type, write.id, resource, write.facility)
+    elif outcome.fate == "deleted":
+        feed(session, write.type, write.id, None, write.facility)
 
 
 __all__ = ["check_resource", "record"]

@@ -120,16 +120,17 @@ def _value(property_: dict[str, Any]) -> Any:
 
 
 def _value_set(session: Session, resource: dict[str, Any]) -> Table:
-    compose = resource.get("compose") or _composed(resource.get("expansion") or {})
-    value_set = ValueSet(**_head(resource), title=resource.get("title", ""), compose=compose)
+    value_set = ValueSet(**_head(resource), title=resource.get("title", ""), compose=composed(resource))
     put(session, value_set)
     return value_set
 
 
-def _composed(expansion: dict[str, Any]) -> dict[str, Any]:
-    """Return a compose that lists what an expansion holds, for a ValueSet that has no other."""
+def composed(value_set: dict[str, Any]) -> dict[str, Any]:
+    """Return the compose of a ValueSet; one that lists what its expansion holds, where it has no other."""
+    if value_set.get("compose"):
+        return dict(value_set["compose"])
     systems: dict[str, list[dict[str, str]]] = {}
-    open_ = list(expansion.get("contains") or ())
+    open_ = list((value_set.get("expansion") or {}).get("contains") or ())
     while open_:
         one = open_.pop(0)
         open_ += one.get("contains") or ()
