@@ -6,7 +6,7 @@ then pruned by age. The broker is never the system of record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     TypeDecorator,
@@ -133,23 +134,44 @@ def due(
     resend_after: timedelta,
     limit: int,
     with_resends: bool = True,
+    without: Collection[str] = (),
 ) -> list[Due]:
     """Return the rows to send now, in order: never sent; if there is room, sent long ago without a receipt.
+
+    Rows of the routes in `without` are left alone.
 
     Finding the latter takes a look at every row that waits for its receipt; `with_resends` says whether.
     Each sending doubles the wait for the next, DOUBLINGS times: while the receiver is away for hours, the
     broker is not filled with copies.
     """
     patience = {f"before_{doubled}": now - resend_after * 2**doubled for doubled in range(DOUBLINGS + 1)}
-    found = _unsent(outbox).fetch(connection, most=limit)
+    found = _fetch(connection, outbox, _unsent, without, most=limit)
     if with_resends and len(found) < limit:
-        found = sorted(found + _overdue(outbox).fetch(connection, most=limit - len(found), **patience))
+        found += _fetch(connection, outbox, _overdue, without, most=limit - len(found), **patience)
+        found.sort()
     return [Due(*row) for row in found]
 
 
+def _fetch(
+    connection: Connection,
+    outbox: Table,
+    query: Callable[[Table], Select[Any]],
+    without: Collection[str],
+    **values: Any,
+) -> list[tuple[Any, ...]]:
+    if not without:
+        return _prepared(outbox, query).fetch(connection, **values)
+    others = query(outbox).where(outbox.c.route.not_in(without))
+    return [tuple(row) for row in connection.execute(others, values)]
+
+
 @cache
-def _unsent(outbox: Table) -> Prepared:
-    return Prepared(
+def _prepared(outbox: Table, query: Callable[[Table], Select[Any]]) -> Prepared:
+    return Prepared(query(outbox))
+
+
+def _unsent(outbox: Table) -> Select[Any]:
+    return (
         select(*(outbox.c[name] for name in Due._fields))
         .where(outbox.c.sent_at.is_(None), outbox.c.settled_at.is_(None), outbox.c.eligible == 1)
         .order_by(outbox.c.seq)
@@ -157,12 +179,11 @@ def _unsent(outbox: Table) -> Prepared:
     )
 
 
-@cache
-def _overdue(outbox: Table) -> Prepared:
+def _overdue(outbox: Table) -> Select[Any]:
     sent_at, attempts = outbox.c.sent_at, outbox.c.attempts
     patience = [bindparam(f"before_{doubled}", type_=sent_at.type) for doubled in range(DOUBLINGS + 1)]
     tired = case(*((attempts <= sent, before) for sent, before in enumerate(patience, 1)), else_=patience[-1])
-    return Prepared(
+    return (
         select(*(outbox.c[name] for name in Due._fields))
         .where(outbox.c.settled_at.is_(None), outbox.c.eligible == 1, sent_at < tired)
         .order_by(outbox.c.seq)

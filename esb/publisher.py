@@ -25,8 +25,10 @@ log = structlog.get_logger(__name__)
 WINDOW_COUNT = 1000
 WINDOW_BYTES = 8 * 1024 * 1024
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 15.0
+LONGEST_PAUSE_S = 5.0
 LOOK_S = 0.5
+# A connection on which nothing is confirmed any more for so long is given up: the next one starts afresh.
+QUIET_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Publisher:
         self._by_message_id: dict[str, int] = {}
         self._unconfirmed_bytes = 0
         self._tag = 0
+        self._confirmed_at = 0.0
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -106,6 +109,7 @@ class Publisher:
         """Publish messages in order; return for each whether the broker confirmed it.
 
         What is not confirmed (no connection, a nack, no queue for the route, time out) must be sent again.
+        A confirm that does not come ends the connection: on the same one it would be waited for again.
         """
         batch = _Batch(messages, [False] * len(messages))
         if not messages:
@@ -114,13 +118,18 @@ class Publisher:
         if not self._ready.is_set() or connection is None:
             return batch.confirmed
         connection.ioloop.add_callback_threadsafe(lambda: self._enter(batch))
-        # A loop that ends leaves what was queued for it undone, and nobody says so.
-        until = time.monotonic() + timeout_s
-        while not batch.done.wait(min(LOOK_S, max(0.0, until - time.monotonic()))):
-            is_late = time.monotonic() >= until
-            if is_late or self._connection is not connection:
-                reason = "late" if is_late else "connection gone"
+        self._confirmed_at = time.monotonic()
+        until = self._confirmed_at + timeout_s
+        while not batch.done.wait(LOOK_S):
+            # A loop that ends leaves what was queued for it undone, and nobody says so.
+            is_gone = self._connection is not connection
+            is_late = time.monotonic() >= min(until, self._confirmed_at + QUIET_S)
+            if is_gone or is_late:
+                reason = "connection gone" if is_gone else "late"
                 log.warning("publisher.gave_up", why=reason, unconfirmed=len(batch.waiting), of=len(messages))
+                if is_late:
+                    self._turn(connected=False)
+                    connection.ioloop.add_callback_threadsafe(self._abandon)
                 break
         return list(batch.confirmed)
 
@@ -198,6 +207,16 @@ class Publisher:
         if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()
 
+    def _abandon(self) -> None:
+        """Close a connection that may no longer answer to that either."""
+        connection = self._connection
+        if connection is not None:
+            self._close()
+            # pika has no public way to drop a socket without the broker's answer.
+            connection.ioloop.call_later(
+                LOOK_S, lambda: connection._transport and connection._transport.abort()
+            )
+
     def _give_up(self) -> None:
         """Let every waiting batch go; what is not confirmed stays unsent in the outbox."""
         batches = {id(batch): batch for batch, _ in self._unconfirmed.values()}
@@ -246,6 +265,7 @@ class Publisher:
             batch.returned.add(index)
 
     def _on_confirm(self, frame: Any) -> None:
+        self._confirmed_at = time.monotonic()
         method = frame.method
         is_nack = isinstance(method, pika.spec.Basic.Nack)
         first = next(iter(self._unconfirmed), method.delivery_tag) if method.multiple else method.delivery_tag

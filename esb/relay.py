@@ -6,8 +6,8 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -105,6 +105,28 @@ def group(rows: Sequence[Any]) -> list[list[Any]]:
     return groups
 
 
+@dataclass(slots=True)
+class Held:
+    """Routes whose messages the broker does not take (no queue, a nack), each with the time to try it again.
+
+    They are held by themselves: what goes elsewhere does not wait for them.
+    """
+
+    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def routes(self, now_s: float) -> list[str]:
+        """Return the routes to leave alone now."""
+        return [route for route, (until_s, _) in self._pauses.items() if now_s < until_s]
+
+    def note(self, refused: Collection[str], taken: Collection[str], now_s: float) -> None:
+        """Hold the refused routes, longer each time; let go of those that were taken."""
+        for route in taken:
+            self._pauses.pop(route, None)
+        for route in refused:
+            _, pause_s = self._pauses.get(route, (0.0, FIRST_PAUSE_S))
+            self._pauses[route] = (now_s + pause_s, min(pause_s * 2, LONGEST_PAUSE_S))
+
+
 def relay_once(  # one step of the loop, as a function that a test can drive
     transact: Transact[Any],
     outbox: Table,
@@ -115,8 +137,10 @@ def relay_once(  # one step of the loop, as a function that a test can drive
     resend_after: timedelta,
     settle_on_confirm: bool,
     with_resends: bool = True,
+    held: Held | None = None,
 ) -> tuple[int, int]:
-    """Send what is due; return (rows found, rows confirmed)."""
+    """Send what is due on routes that are not held; return (rows found, rows confirmed)."""
+    held = Held() if held is None else held
     rows = transact(
         lambda connection: due(
             connection,
@@ -125,6 +149,7 @@ def relay_once(  # one step of the loop, as a function that a test can drive
             resend_after=resend_after,
             limit=MAX_ROWS,
             with_resends=with_resends,
+            without=held.routes(time.monotonic()),
         )
     )
     groups = group(rows)
@@ -135,6 +160,9 @@ def relay_once(  # one step of the loop, as a function that a test can drive
         transact(
             lambda connection: mark_confirmed(connection, outbox, seqs, now=now, settle=settle_on_confirm)
         )
+    if publisher.is_connected:
+        refused = {g[0].route for g, is_sent in zip(groups, confirmed, strict=True) if not is_sent}
+        held.note(refused, {g[0].route for g in groups} - refused, time.monotonic())
     return len(rows), len(seqs)
 
 
@@ -160,6 +188,7 @@ class Relay:
             linger_s: how long to wait for company after being woken: signing, encrypting and committing cost
                 the same for one row as for fifty.
         """
+        held = Held()
         self._step = lambda: relay_once(
             transact,
             outbox,
@@ -169,6 +198,7 @@ class Relay:
             resend_after=resend_after,
             settle_on_confirm=settle_on_confirm,
             with_resends=self._is_time_for_resends(),
+            held=held,
         )
         self._look_every_s = resend_after.total_seconds() / RESEND_LOOKS
         self._next_look = 0.0
@@ -216,16 +246,14 @@ class Relay:
             if not self._publisher.wait_connected(self._poll_s):
                 continue
             try:
-                found, confirmed = self._step()
+                found, _ = self._step()
             except (OperationalError, NotNow) as error:
                 log.warning("relay.not_now", kind=type(error).__name__)
-                found, confirmed = 1, 0
-            if found and confirmed < found:
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 self._wake.set()
-            else:
-                pause_s = FIRST_PAUSE_S
+                continue
+            pause_s = FIRST_PAUSE_S
             has_backlog = found == MAX_ROWS
             if has_backlog:
                 self._next_look = 0.0

@@ -1,5 +1,8 @@
 """The road between an outbox and the other side's handler, over a real RabbitMQ."""
 
+import contextlib
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +20,7 @@ from esb.envelope import Entry, deflate, unpack
 from esb.errors import NotNow
 from esb.outbox import Receipt, backlog, due, mark_confirmed, mark_settled, outbox_table, prune
 from esb.publisher import Message, Publisher
-from esb.relay import Sender, claims_of, envelope, relay_once
+from esb.relay import MAX_ROWS, Held, Sender, claims_of, envelope, relay_once
 from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
 from esb.topology import DEAD_QUEUE, HUB_USER, RECORDS, definitions, record_route
 
@@ -98,7 +101,7 @@ def transact_on(cache: sa.Engine) -> Callable:
     return transact
 
 
-def relay(cache, outbox, publisher, *, now=AT, settle=False):
+def relay(cache, outbox, publisher, *, now=AT, settle=False, held=None):
     return relay_once(
         transact_on(cache),
         outbox,
@@ -107,6 +110,7 @@ def relay(cache, outbox, publisher, *, now=AT, settle=False):
         now=now,
         resend_after=timedelta(minutes=1),
         settle_on_confirm=settle,
+        held=held,
     )
 
 
@@ -163,6 +167,49 @@ def test_a_batch_that_meets_the_end_of_the_connection_is_given_back_at_once(publ
     assert time.monotonic() - begun < 10
     assert publisher.wait_connected(20)
     assert publisher.send([plain("H01.0", 1)]) == [True]
+
+
+def test_a_connection_that_confirms_nothing_any_more_is_given_up_for_a_new_one(empty_bus, monkeypatch):
+    monkeypatch.setattr("esb.publisher.QUIET_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        deaf = threading.Event()
+        threading.Thread(target=pass_on, args=(listener, empty_bus.ports.amqp, deaf), daemon=True).start()
+        url = empty_bus.url("H01", "one-word").replace(
+            f":{empty_bus.ports.amqp}/", f":{listener.getsockname()[1]}/"
+        )
+        behind = Publisher(url, name="test H01 behind a proxy")
+        behind.start()
+        assert behind.wait_connected(20)
+        assert behind.send([plain("H01.0", 1)]) == [True]
+        deaf.set()
+        assert behind.send([plain("H01.0", 2)], timeout_s=30) == [False]
+        deaf.clear()
+        assert behind.wait_connected(20)
+        assert behind.send([plain("H01.0", 3)], timeout_s=30) == [True]
+        behind.stop()
+
+
+def pass_on(listener: socket.socket, port: int, deaf: threading.Event) -> None:
+    """Connect whoever comes to the broker; while `deaf`, what the broker says is lost for that connection."""
+
+    def serve(near: socket.socket) -> None:
+        with near, socket.create_connection(("127.0.0.1", port)) as far:
+            is_lost = False
+            while True:
+                for source in select.select([near, far], [], [])[0]:
+                    octets = source.recv(65536)
+                    if not octets:
+                        return
+                    is_lost = is_lost or (source is far and deaf.is_set())
+                    if source is near:
+                        far.sendall(octets)
+                    elif not is_lost:
+                        near.sendall(octets)
+
+    with contextlib.suppress(OSError):
+        while True:
+            near, _ = listener.accept()
+            threading.Thread(target=serve, args=(near,), daemon=True).start()
 
 
 def test_another_hospitals_key_is_refused_by_the_broker(empty_bus):
@@ -298,6 +345,37 @@ def test_the_outbox_reaches_the_hub_sealed_and_is_closed_by_the_receipt(empty_bu
         assert mark_settled(connection, outbox, receipts, now=AT) == 0
         assert backlog(connection, outbox).unsettled == 0
         assert prune(connection, outbox, settled_before=AT + timedelta(seconds=1)) == 120
+
+
+def test_what_has_no_queue_holds_up_nothing_else(empty_bus, publisher, cache, outbox):
+    with pika.BlockingConnection(pika.URLParameters(empty_bus.url())) as connection:
+        channel = connection.channel()
+        channel.queue_unbind("ingest.1", RECORDS, "*.7")
+        write(cache, outbox, MAX_ROWS + 1, "H01.7")
+        write(cache, outbox, 1, "H01.8")
+        held = Held()
+        assert relay(cache, outbox, publisher, held=held) == (MAX_ROWS, 0)
+        assert relay(cache, outbox, publisher, held=held) == (1, 1)
+        assert relay(cache, outbox, publisher, held=held) == (0, 0)
+        channel.queue_bind("ingest.1", RECORDS, "*.7")
+    while held.routes(time.monotonic()):
+        time.sleep(0.01)
+    assert relay(cache, outbox, publisher, held=held) == (MAX_ROWS, MAX_ROWS)
+    assert relay(cache, outbox, publisher, held=held) == (1, 1)
+
+
+def test_a_route_is_held_longer_each_time_and_let_go_when_it_is_served():
+    held = Held()
+    held.note({"H01.1"}, {"H01.2"}, 100.0)
+    assert (held.routes(100.1), held.routes(100.3)) == (["H01.1"], [])
+    held.note({"H01.1"}, set(), 100.3)
+    assert (held.routes(100.6), held.routes(100.8)) == (["H01.1"], [])
+    for _ in range(20):
+        held.note({"H01.1"}, set(), 200.0)
+    assert (held.routes(204.9), held.routes(205.1)) == (["H01.1"], [])
+    held.note(set(), {"H01.1"}, 200.0)
+    held.note({"H01.1"}, set(), 300.0)
+    assert held.routes(300.3) == []
 
 
 def test_what_got_no_receipt_is_sent_again_and_not_before_its_time(publisher, cache, outbox):
