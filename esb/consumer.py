@@ -28,6 +28,8 @@ PREFETCH = 200
 IDLE_S = 0.5
 TAKE_OVER_AFTER_S = 10.0
 REOPEN_AFTER_S = 5.0
+# While nothing comes, a queue is consumed anew: soon after something came, then at these intervals.
+RENEW_AFTER_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class _Queue:
     is_careful: bool = False
     quiet_since: float | None = None
     stalled_since: float | None = None
+    opened_at: float = 0.0
+    came_at: float = 0.0
 
 
 class Consumer:
@@ -133,10 +137,12 @@ class Consumer:
 
     def _open(self, queue: _Queue) -> None:
         queue.channel = self._connection.channel()
+        queue.opened_at = queue.came_at = time.monotonic()
         queue.channel.basic_qos(prefetch_count=PREFETCH)
 
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             queue.stalled_since = None
+            queue.came_at = time.monotonic()
             if method.redelivered:
                 queue.is_careful = True
             queue.buffer.append(
@@ -180,6 +186,7 @@ class Consumer:
         for queue in self._queues:
             if queue.own:
                 self._maybe_reopen(queue)
+                self._maybe_renew(queue)
             elif queue.channel is None:
                 self._maybe_take_over(queue)
             elif not queue.buffer and self._look_at(queue.name).consumer_count > 1:
@@ -199,6 +206,20 @@ class Consumer:
         elif time.monotonic() - queue.stalled_since > REOPEN_AFTER_S:
             log.warning("consumer.reopened", queue=queue.name, waiting=seen.message_count)
             queue.stalled_since = None
+            self._close(queue)
+            self._open(queue)
+
+    def _maybe_renew(self, queue: _Queue) -> None:
+        """Consume a queue anew now and then while nothing comes.
+
+        RabbitMQ can believe that it delivered what never came (seen on 3.10 with a queue made again); it
+        counts as unacknowledged, not as waiting, and is delivered again once its channel is closed.
+        """
+        if queue.buffer or queue.channel is None:
+            return
+        idle_s = time.monotonic() - queue.came_at
+        has_had_some = queue.came_at > queue.opened_at
+        if idle_s > (REOPEN_AFTER_S if has_had_some else RENEW_AFTER_S):
             self._close(queue)
             self._open(queue)
 

@@ -300,6 +300,7 @@ def test_a_queue_whose_consumer_is_gone_is_taken_over(empty_bus, publisher, monk
 
 def test_a_queue_that_was_made_again_is_consumed_again(empty_bus, publisher, monkeypatch):
     monkeypatch.setattr("esb.consumer.REOPEN_AFTER_S", 0.5)
+    monkeypatch.setattr("esb.consumer.RENEW_AFTER_S", 2.0)
     publisher.send([plain("H01.0", 1)])
     seen = []
 
