@@ -10,6 +10,7 @@ from hie.api import (
     histories,
     instances,
     jobs,
+    matched,
     metadata,
     openapi,
     operations,
@@ -38,6 +39,7 @@ for _module in (
     searches,
     histories,
     instances,
+    matched,
     bundles,
 ):
     _module.add_routes(blueprint)

@@ -16,7 +16,7 @@ from esb.fhir.bundles import operation_outcome
 from hie.api import asking
 
 FHIR_JSON = "application/fhir+json; charset=utf-8"
-GZIP_FROM = 1400  # smaller answers fit a packet as they are
+GZIP_FROM = 1024  # smaller answers fit a packet as they are
 
 
 def answer(content: bytes, status: int = 200, **headers: str) -> Response:

@@ -26,11 +26,16 @@ JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"
 # Rendered when read, never stored by an asker.
 MADE_BY_THE_HUB = frozenset({"AuditEvent", "Person"})
 ELEMENTS = "_elements is not answered here; leave it out and whole resources are given."
+# Asked of or answered by operations; R4 gives it no place to be kept (parameters.html).
+NEVER_KEPT = frozenset({"Parameters"})
 PATCH_TYPE = "application/json-patch+json"
+# What _format may say (http.html#mime-type).
+JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
+RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 
 
 class NotAcceptable(HieError):
-    """Only JSON is offered; ask for application/fhir+json."""
+    """Only JSON is offered; ask for application/fhir+json, by Accept or by _format=json."""
 
     http = 406
     code = "not-supported"
@@ -73,6 +78,8 @@ def permitted(action: str, resource_type: str) -> Decision:
         raise NotFound("There is no such resource type in FHIR R4; see /fhir/metadata.")
     if resource_type in MADE_BY_THE_HUB and action in WRITING:
         raise ReadOnly
+    if resource_type in NEVER_KEPT and action in WRITING:
+        raise ReadOnly("Parameters are sent to operations and never kept; send it to one, or a patch.")
     decision = decide(actor(), action, resource_type)
     if not decision.allowed:
         raise NotPermitted(f"You may not {action} {resource_type if resource_type != '*' else 'here'}.")
@@ -101,8 +108,14 @@ def check_accept(*, in_parts: bool = False) -> None:
     """
     if "_elements" in request.args and not in_parts:
         raise NotSupported(ELEMENTS)
-    wanted = request.args.get("_format") or request.headers.get("Accept") or "*/*"
-    if not any(word in wanted for word in ("json", "*/*", "application/*")):
+    wanted = request.args.get("_format")
+    if wanted is not None:
+        # A "+" that was not escaped arrives as a space.
+        if wanted.partition(";")[0].strip().lower().replace(" ", "+") not in JSON_FORMATS:
+            raise NotAcceptable
+        return
+    accepted = request.headers.get("Accept") or "*/*"
+    if not any(word in accepted for word in ("json", "*/*", "application/*")):
         raise NotAcceptable
 
 
@@ -153,24 +166,55 @@ def if_match() -> int | None:
 def version_of(etag: str) -> int:
     """Return the version in an ETag, `W/"3"`. Raises: Malformed."""
     number = etag.strip().removeprefix("W/").strip('"')
-    if not number.isascii() or not number.isdigit() or len(number) > 9:
+    if not number.isascii() or not number.isdigit() or len(number) > 9 or int(number) == 0:
         raise Malformed('If-Match takes a version as in W/"3".')
     return int(number)
 
 
+def preferences() -> dict[str, str]:
+    """Return what the Prefer header says (RFC 7240); what is not known here is left alone."""
+    said = ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(",")
+    pairs = (part.strip().partition("=") for part in reversed(said))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
 def is_strict() -> bool:
     """Say whether the asker wants unknown search parameters refused (Prefer: handling=strict)."""
-    return "handling=strict" in request.headers.get("Prefer", "").replace(" ", "")
+    return preferences().get("handling") == "strict"
+
+
+def returned(default: str) -> str:
+    """Return what is given back of a write: minimal, representation or OperationOutcome (http.html#ops)."""
+    wanted = preferences().get("return", "")
+    return wanted if wanted in RETURNS else default
 
 
 def wants_nothing_back() -> bool:
     """Say whether the asker wants no content back (Prefer: return=minimal)."""
-    return "return=minimal" in request.headers.get("Prefer", "").replace(" ", "")
+    return returned("representation") == "minimal"
+
+
+def must_be_new() -> bool:
+    """Say whether If-None-Match: * insists that there be nothing yet. Raises: Malformed."""
+    given = request.headers.get("If-None-Match")
+    if given is not None and given.strip() != "*":
+        raise Malformed("If-None-Match of a write takes * alone.")
+    return given is not None
+
+
+def has_it_already(version: int, updated_at: datetime) -> bool:
+    """Say whether the asker's copy is the version at hand (If-None-Match, else If-Modified-Since)."""
+    given = request.headers.get("If-None-Match")
+    if given is not None:
+        tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+        return f'"{version}"' in tags or "*" in tags
+    since = request.if_modified_since
+    return since is not None and updated_at.replace(microsecond=0) <= since
 
 
 def accepts_gzip() -> bool:
     """Say whether the answer may be sent gzipped."""
-    return "gzip" in request.headers.get("Accept-Encoding", "")
+    return request.accept_encodings.quality("gzip") > 0
 
 
 def packed(content: bytes) -> bytes:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
-from hie.api import answers, asking, reading, recording, requested
-from hie.api.requested import Asked
-from hie.errors import HieError, NotValid
+from hie.api import answers, asking, reading, recording, requested, resolving
+from hie.api.requested import READING, Asked, at
+from hie.api.written import outcome_of_write
+from hie.errors import HieError, NotNow, NotValid, TooLarge
 from hie.repository.content import instant_text
-from hie.repository.writes import Outcome
+from hie.repository.writes import Fate, Outcome
 from hie.security import audit
 from hie.security.access import access
 
+log = logging.getLogger("hie.web")
+
 MOST_ENTRIES = 20_000
-STATUS = {
+STATUS: dict[Fate, str] = {
     "created": "201 Created",
     "updated": "200 OK",
     "unchanged": "200 OK",
@@ -40,77 +46,114 @@ def add_routes(blueprint: Blueprint) -> None:
 @access("transaction")
 def transaction_or_batch() -> Response:
     """Do all entries of a transaction or none; or each entry of a batch by itself."""
+    asking.check_accept()
     raw = asking.body_text()
     bundle = lexemes.loads(raw)
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in ("transaction", "batch"):
         raise NotValid("A Bundle of type transaction or batch is expected here.")
-    if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
-        raise NotValid(f"A Bundle has at most {MOST_ENTRIES} entries.")
+    if not isinstance(entries, list):
+        raise NotValid("Bundle.entry must be a list.")
+    if len(entries) > MOST_ENTRIES:
+        raise TooLarge(f"A Bundle has at most {MOST_ENTRIES} entries; send it in parts.")
     if bundle["type"] == "batch":
-        return answers.answer(answers.bundle("batch-response", [_alone(entry) for entry in entries]))
+        done = [_alone(entry, number) for number, entry in enumerate(entries)]
+        return answers.answer(answers.bundle("batch-response", done))
     with asking.hub().begin() as session:
-        conditional = requested.MAY_BE_CONDITIONAL.search(raw) is not None
-        done = _together(session, entries, has_conditional_references=conditional)
+        done = _together(session, requested.read_entries(entries), "transaction", raw)
     return answers.answer(answers.bundle("transaction-response", done))
 
 
 def _together(
-    session: Session, entries: Sequence[Any], *, has_conditional_references: bool = True
+    session: Session, asked: Sequence[Asked], operation: str, raw: bytes | None = None
 ) -> list[bytes]:
-    """Do all entries in the session's transaction; return the entries of the answer."""
-    asked = requested.read_entries(entries)
-    requested.resolve(session, asked, has_conditional_references=has_conditional_references)
+    """Do all entries in the session's transaction, writes before reads; return the entries of the answer."""
+    are_definite = resolving.resolve(session, asked, raw)
+    writing = [item for item in asked if item.write is not None]
     writes = [item.write for item in asked if item.write is not None]
     named = Counter((write.type, write.id) for write in writes)
     if named and named.most_common(1)[0][1] > 1:
-        raise NotValid("Two entries of the transaction write the same resource; leave one of them.")
-    outcomes = recording.record(session, writes, asking.now(), asking.hub().config)
+        twice = next(item for item in writing if named[item.type, str(item.id)] > 1)
+        raise at(twice.path, NotValid("Two entries write the same resource; leave one of them."))
+    places = {(item.type, str(item.id)): f"{item.path}.resource" for item in writing}
+    outcomes = recording.record(
+        session, writes, asking.now(), asking.hub().config, are_definite=are_definite, places=places
+    )
     found = {(outcome.type, outcome.id): outcome for outcome in outcomes}
-    _audit(session, asked, outcomes)
-    return [_done(session, item, found) for item in asked]
+    _audit(session, asked, outcomes, operation)
+    wanted = asking.returned("minimal")
+    return [_done(session, item, found, wanted) for item in asked]
 
 
-def _alone(entry: Any) -> bytes:
+def _alone(entry: Any, number: int) -> bytes:
     """Do one entry in a transaction of its own; return its answer, an OperationOutcome if it failed."""
     try:
         with asking.hub().begin() as session:
-            return _together(session, [entry])[0]
-    except HieError as error:
-        if error.http >= 500:
-            raise
-        return orjson.dumps({"response": {"status": str(error.http), "outcome": outcome_of(error)}})
+            asked = requested.read_entries([entry], first=number)
+            return _together(session, asked, "batch")[0]
+    except (HieError, DBAPIError) as error:
+        known = error if isinstance(error, HieError) else NotNow()
+        if known.http >= 500:
+            log.error("request %s: entry %d: %s", asking.actor().request_id, number, type(error).__name__)
+        _audit_failed(entry, known.http)
+        status = f"{known.http} {HTTPStatus(known.http).phrase}"
+        return orjson.dumps({"response": {"status": status, "outcome": outcome_of(known)}})
 
 
-def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome]) -> bytes:
-    if item.write is None:
-        if item.known is not None:
-            return _response("200 OK", f"{item.type}/{item.known.id}")
+def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], wanted: str) -> bytes:
+    if item.method in READING:
         return reading.entry(session, item)
+    if item.write is None:
+        return _untouched(session, item, wanted)
     outcome = found[item.write.type, item.write.id]
     response: dict[str, Any] = {"status": STATUS[outcome.fate]}
+    if item.method == "DELETE":
+        response["status"] = STATUS["deleted"]
+    elif outcome.version:
+        response["location"] = f"{outcome.type}/{outcome.id}/_history/{outcome.version}"
     if outcome.version:
         response["etag"] = f'W/"{outcome.version}"'
         response["lastModified"] = instant_text(outcome.updated_at)
-        if outcome.fate != "deleted":
-            response["location"] = f"{outcome.type}/{outcome.id}/_history/{outcome.version}"
-    return orjson.dumps({"response": response})
+    answered: dict[str, Any] = {"response": response}
+    if wanted == "OperationOutcome":
+        response["outcome"] = outcome_of_write(outcome.fate)
+    elif wanted == "representation" and outcome.content:
+        answered["resource"] = orjson.Fragment(outcome.content)
+    return orjson.dumps(answered)
 
 
-def _response(status: str, location: str) -> bytes:
-    return orjson.dumps({"response": {"status": status, "location": location}})
+def _untouched(session: Session, item: Asked, wanted: str) -> bytes:
+    """Return the answer to a condition that left nothing to do: the resource is there, or nothing is."""
+    if item.known is None:
+        return orjson.dumps({"response": {"status": STATUS["deleted"]}})
+    return reading.known(session, item, with_content=wanted == "representation")
 
 
-def _audit(session: Session, asked: Sequence[Asked], outcomes: Sequence[Outcome]) -> None:
+def _audit(session: Session, asked: Sequence[Asked], outcomes: Sequence[Outcome], operation: str) -> None:
     """Write the one row of the request: what was done to which types, and whose records if one patient's."""
     compartments = {outcome.compartment for outcome in outcomes if outcome.compartment}
     counts: Counter[str] = Counter(outcome.fate for outcome in outcomes)
-    counts.update("read" for item in asked if item.method == "GET")
+    counts.update("read" for item in asked if item.method in READING)
     audit.record(
         session,
         actor=asking.actor(),
         action="E",
-        operation="transaction",
+        operation=operation,
         compartment=compartments.pop() if len(compartments) == 1 else None,
         detail={"types": sorted({item.type for item in asked}), **dict(counts)},
+    )
+
+
+def _audit_failed(entry: Any, http: int) -> None:
+    """Write the row of an entry of a batch that was refused or failed."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    method = request.get("method") if isinstance(request, dict) else None
+    audit.record_denied(
+        asking.hub().engine,
+        actor=asking.actor(),
+        action="E",
+        operation="batch",
+        http=http,
+        outcome=4 if http < 500 else 8,
+        detail={"method": method} if isinstance(method, str) and method in requested.ACTIONS else None,
     )

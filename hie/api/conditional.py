@@ -1,7 +1,8 @@
-"""Conditional interactions: which resource criteria mean, one asker at a time (FHIR R4 http.html#ccreate)."""
+"""Conditional interactions: which resources criteria mean, one asker at a time (http.html#ccreate)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import parse_qsl
@@ -11,9 +12,13 @@ from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import asking
+from hie.api.recording import NEUTRAL
 from hie.errors import NotPermitted, NotValid, PreconditionFailed
-from hie.repository.query import Reading, parse
+from hie.repository.query import FORM, Reading, parse
 from hie.schema.repository import Resource
+
+# Parameters that many resources can share say nothing about who must wait for whom.
+SINGLING = frozenset({"identifier", "_id", "url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +30,77 @@ class Known:
     compartment: str
 
 
-def lock_number(type_: str, criteria: str) -> int:
-    """Return the number of the lock of some criteria; equal criteria in any order have the same."""
-    text = type_ + "?" + "&".join(sorted(f"{name}={value}" for name, value in parse_qsl(criteria, True)))
-    return int.from_bytes(sha256(text.encode()).digest()[:8], "big", signed=True)
+def pairs_of(criteria: str) -> list[tuple[str, str]]:
+    """Return the (name, value) pairs of criteria, without what is about the answer's form."""
+    found = parse_qsl(criteria.removeprefix("?"), keep_blank_values=True)
+    return [pair for pair in found if pair[0] not in FORM]
 
 
-def lock(session: Session, numbers: list[int]) -> None:
+def same_words(type_: str, criteria: str) -> str:
+    """Return criteria in one order, so that equal ones are equal texts."""
+    return f"{type_}?" + "&".join(sorted(f"{name}={value}" for name, value in pairs_of(criteria)))
+
+
+def locks_of(type_: str, criteria: str) -> set[int]:
+    """Return the numbers of the locks of some criteria.
+
+    Criteria that may mean the same resource share one, as `identifier=a` and `identifier=urn:x|a&active=true`
+    do.
+    """
+    words = {
+        f"{type_}?{name}={part.rpartition('|')[2]}"
+        for name, value in pairs_of(criteria)
+        if name in SINGLING
+        for part in value.split(",")
+    }
+    return {_number(word) for word in words or {same_words(type_, criteria)}}
+
+
+def _number(words: str) -> int:
+    return int.from_bytes(sha256(words.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)
+
+
+def lock(session: Session, numbers: Iterable[int]) -> None:
     """Hold locks until the transaction ends, taken in order; the second sees what the first wrote."""
     for number in sorted(set(numbers)):
         session.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def match(
-    session: Session, type_: str, criteria: str, where: ColumnElement[bool], *, lock: bool = False
+    session: Session, type_: str, criteria: str, where: ColumnElement[bool], *, alone: bool = False
 ) -> Known | None:
     """Return the one resource that matches criteria among all rows, or None.
 
     Args:
         where: the policy's condition; a match beyond it gives a neutral NotPermitted.
-        lock: be the only one with these criteria until the transaction ends.
+        alone: be the only one with these criteria until the transaction ends.
 
     Raises: PreconditionFailed if several match; NotValid for criteria that cannot be searched by.
     """
-    if lock:
-        _lock_one(session, lock_number(type_, criteria))
+    found = match_all(session, type_, criteria, where, most=1, alone=alone)
+    return found[0] if found else None
+
+
+def match_all(
+    session: Session, type_: str, criteria: str, where: ColumnElement[bool], *, most: int, alone: bool = False
+) -> list[Known]:
+    """Return all resources that match criteria, if they are not more than `most`; else as `match`."""
+    if alone:
+        lock(session, locks_of(type_, criteria))
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
-    pairs = parse_qsl(criteria.removeprefix("?"), keep_blank_values=True)
     how = Reading(asking.hub().config.zone, True, lambda _: true(), session)
-    query = parse(type_, pairs, how)
+    query = parse(type_, pairs_of(criteria), how)
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")
     found = session.execute(
         select(Resource.id, Resource.compartment, where.label("visible"))
         .where(Resource.type == type_, ~Resource.deleted, *query.conditions)
-        .limit(2)
+        .limit(most + 1)
     ).all()
-    if len(found) > 1:
-        raise PreconditionFailed("The condition matches several resources; name one.")
-    if not found:
-        return None
-    if not found[0].visible:
-        raise NotPermitted("You may not do this here.")
-    return Known(type_, found[0].id, found[0].compartment)
-
-
-def _lock_one(session: Session, number: int) -> None:
-    lock(session, [number])
+    if not all(one.visible for one in found):
+        raise NotPermitted(NEUTRAL)
+    if len(found) > most:
+        several = "several resources; name one" if most == 1 else f"more than {most} resources; narrow it"
+        raise PreconditionFailed(f"The condition matches {several}.")
+    return [Known(type_, one.id, one.compartment) for one in found]

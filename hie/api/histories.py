@@ -64,7 +64,7 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
         after = read_cursor(secret, digest, asking.now(), request.args["_cursor"])
     wanted = Wanted(type_, id_, _since(), _at(), _count(), after[1:])
     total = None
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         safe = after[0] if after else instant_text(safe_instant(session))
         page = history_page(session, wanted, decision.where)
         if id_:

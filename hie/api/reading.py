@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from sqlalchemy.orm import Session
 
 from hie.api import answers, asking
-from hie.api.requested import Asked
+from hie.api.requested import Asked, at
+from hie.errors import HieError
 from hie.repository import read
 from hie.repository.content import instant_text
+from hie.repository.read import Stored
 from hie.repository.search import search
 
 
 def entry(session: Session, item: Asked) -> bytes:
-    """Return the entry that answers a GET, or a conditional delete that matched nothing."""
-    if item.method != "GET":
-        return orjson.dumps({"response": {"status": "204 No Content"}})
-    if item.id is not None:
-        decision = asking.permitted("read", item.type)
-        found = read.read(session, item.type, item.id, decision.where)
-        response = {
-            "status": "200 OK",
-            "etag": f'W/"{found.version}"',
-            "lastModified": instant_text(found.updated_at),
-        }
-        return orjson.dumps({"resource": orjson.Fragment(found.content), "response": response})
+    """Return the entry that answers a GET or HEAD. Raises: NotFound and its kin, naming the entry."""
+    try:
+        return _one(session, item) if item.id is not None else _several(session, item)
+    except HieError as error:
+        raise at(item.path, error) from None
+
+
+def known(session: Session, item: Asked, *, with_content: bool) -> bytes:
+    """Return the entry that says what a conditional create found instead."""
+    assert item.known is not None
+    found = read.read(session, item.type, item.known.id, asking.permitted("create", item.type).where)
+    response = _response(found) | {"location": f"{found.type}/{found.id}/_history/{found.version}"}
+    return _answered(response, found.content if with_content else None)
+
+
+def _one(session: Session, item: Asked) -> bytes:
+    assert item.id is not None
+    where = asking.permitted("read", item.type).where
+    if item.version is None:
+        found = read.read(session, item.type, item.id, where)
+    else:
+        found = read.vread(session, item.type, item.id, item.version, where)
+    if item.none_match and item.none_match.strip().removeprefix("W/") == f'"{found.version}"':
+        return _answered(_response(found, "304 Not Modified"), None)
+    return _answered(_response(found), None if item.method == "HEAD" else found.content)
+
+
+def _several(session: Session, item: Asked) -> bytes:
     params = parse_qsl(item.criteria or "", keep_blank_values=True)
     decision = asking.permitted("search", item.type)
     page = search(asking.search_by(session, decision.where), item.type, params, strict=asking.is_strict())
@@ -37,4 +56,18 @@ def entry(session: Session, item: Asked) -> bytes:
     if page.cursor:
         links.append(("next", answers.query_url(item.type, [*params, ("_cursor", page.cursor)])))
     content = answers.bundle("searchset", entries, links=links, total=page.total)
-    return orjson.dumps({"resource": orjson.Fragment(content), "response": {"status": "200 OK"}})
+    return _answered({"status": "200 OK"}, None if item.method == "HEAD" else content)
+
+
+def _response(found: Stored, status: str = "200 OK") -> dict[str, Any]:
+    return {
+        "status": status,
+        "etag": f'W/"{found.version}"',
+        "lastModified": instant_text(found.updated_at),
+    }
+
+
+def _answered(response: dict[str, Any], content: bytes | None) -> bytes:
+    if content is None:
+        return orjson.dumps({"response": response})
+    return orjson.dumps({"resource": orjson.Fragment(content), "response": response})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg.errors import DeadlockDetected, SerializationFailure
@@ -10,26 +10,41 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
-from hie.api import asking
+from hie.api import asking, pointing
 from hie.config import Config
-from hie.errors import Conflict
+from hie.errors import Conflict, NotPermitted
 from hie.mpi.identify import Source, identify_many
 from hie.mpi.relations import EncounterSeen, relate_by_encounters
 from hie.repository import store
-from hie.repository.writes import Outcome, Write
+from hie.repository.writes import NotYours, Outcome, Write
 from hie.security.ownership import check_own_patients
 from hie.services.subscriptions import keeping
 from hie.terminology.feeding import feed
 
 CHANGED = ("created", "updated")
+# What is said of anything an asker may not see or touch: the same words, whatever is there.
+NEUTRAL = "You may not do this here."
 FOLLOWED = ("Patient", "Encounter")
 TERMINOLOGY = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
 
 
-def record(session: Session, writes: Sequence[Write], now: datetime, config: Config) -> list[Outcome]:
+def record(
+    session: Session,
+    writes: Sequence[Write],
+    now: datetime,
+    config: Config,
+    *,
+    are_definite: bool = False,
+    places: Mapping[tuple[str, str], str] | None = None,
+) -> list[Outcome]:
     """Write resources; persons, relations and subscriptions follow; return what became of each.
 
-    Raises: as `store.write`; Conflict where two askers wait for each other.
+    Args:
+        are_definite: all references are known to lead somewhere; spares the search for what they lead to.
+        places: where each resource stands in a Bundle, for messages.
+
+    Raises: as `store.write`; Rejected for a reference that leads nowhere; NotPermitted, in neutral words, for
+        another facility's id; Conflict where two askers wait for each other.
     """
     has_subscriptions = any(write.type == "Subscription" for write in writes)
     if has_subscriptions:
@@ -38,6 +53,10 @@ def record(session: Session, writes: Sequence[Write], now: datetime, config: Con
         outcomes = store.write(session, writes, now, config.zone)
     except (DeadlockDetected, SerializationFailure):
         raise Conflict from None
+    except NotYours:
+        raise NotPermitted(NEUTRAL) from None
+    if not are_definite:
+        pointing.check(session, writes, outcomes, config.base_url + "/fhir", places)
     owners = ((outcome.compartment, write.facility) for write, outcome in zip(writes, outcomes, strict=True))
     check_own_patients(session, owners)
     if has_subscriptions:

@@ -1,35 +1,59 @@
-"""JSON Patch (RFC 6902) on a stored resource, digits kept."""
+"""A patch on a stored resource, digits kept: JSON Patch (RFC 6902) or FHIRPath Patch."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonpatch
 from jsonpointer import JsonPointerException
 
+from esb.errors import Issue
 from esb.fhir.lexemes import dumps, loads
 from hie.errors import NotValid, PreconditionFailed, TooLarge
+from hie.repository import fhirpath_patch
+from hie.repository.element_paths import wrong
+
+# Operations of a JSON Patch, or the Parameters of a FHIRPath Patch.
+Patch = list[dict[str, Any]] | dict[str, Any]
 
 MOST_OPERATIONS = 1000
 MOST_BYTES = 1_000_000  # each `copy` may double a resource
+# What of a pointer is shown: names of elements and places in lists, nothing that could be a value.
+SEGMENT = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
+TEST_FAILED = "A test of the patch does not hold; read the resource and repeat."
 
 
-def patched(content: bytes, operations: list[dict[str, Any]]) -> dict[str, Any]:
+def patched(content: bytes, patch: Patch) -> dict[str, Any]:
     """Return the resource after a patch.
 
-    Raises: NotValid if the patch is malformed or its paths are not there; PreconditionFailed if a test fails;
-        TooLarge if it copies too much.
+    Raises: NotValid if the patch is malformed; WrongPath, naming the element, if what it names is not there;
+        PreconditionFailed if a test fails; TooLarge if it copies too much.
     """
-    if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
+    resource = loads(content)
+    if isinstance(patch, dict):
+        return fhirpath_patch.apply(resource, patch)
+    if not isinstance(patch, list) or len(patch) > MOST_OPERATIONS:
         raise NotValid(f"A JSON Patch is a list of at most {MOST_OPERATIONS} operations.")
+    type_, result = str(resource["resourceType"]), resource
+    for number, operation in enumerate(patch):
+        result = _after(result, operation, number, type_)
+        if operation["op"] == "copy" and len(dumps(result)) > MOST_BYTES:
+            raise TooLarge
+    if not isinstance(result, dict):
+        raise NotValid("The patch leaves no resource behind.")
+    return result
+
+
+def _after(resource: Any, operation: Any, number: int, type_: str) -> Any:
+    """Return the resource after one operation of a JSON Patch."""
     try:
-        result: Any = loads(content)
-        for operation in jsonpatch.JsonPatch(operations):
-            result = jsonpatch.apply_patch(result, [operation], in_place=True)
-            if operation["op"] == "copy" and len(dumps(result)) > MOST_BYTES:
-                raise TooLarge
+        return jsonpatch.JsonPatch([operation]).apply(resource, in_place=True)
     except jsonpatch.JsonPatchTestFailed:
-        raise PreconditionFailed("A test of the patch does not hold; read the resource and repeat.") from None
+        shown = _shown(operation, "path", type_)
+        raise PreconditionFailed(TEST_FAILED, issues=[Issue(shown, TEST_FAILED, "conflict")]) from None
+    except jsonpatch.InvalidJsonPatch:
+        raise NotValid(f"Operation {number} of the patch is no operation of RFC 6902.") from None
     except (
         jsonpatch.JsonPatchException,
         JsonPointerException,
@@ -38,7 +62,17 @@ def patched(content: bytes, operations: list[dict[str, Any]]) -> dict[str, Any]:
         AttributeError,
         RecursionError,
     ):
-        raise NotValid("The patch cannot be applied: check its operations and paths.") from None
-    if not isinstance(result, dict):
-        raise NotValid("The patch leaves no resource behind.")
-    return result
+        shown = _shown(operation, "path", type_)
+        raise wrong(shown, f"cannot be changed so (operation {number}): see what stands there") from None
+
+
+def _shown(operation: Any, name: str, type_: str) -> str:
+    """Return a pointer as the path of an element: /name/0/given as Patient.name[0].given."""
+    pointer = operation.get(name) if isinstance(operation, dict) else None
+    shown = type_
+    for segment in (pointer if isinstance(pointer, str) else "").split("/")[1:20]:
+        if segment.isascii() and segment.isdigit() and len(segment) < 7:
+            shown += f"[{segment}]"
+        elif SEGMENT.fullmatch(segment):
+            shown += f".{segment}"
+    return shown

@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 from esb.fhir.references import patient_of
 from esb.fhir.types import RESOURCE_TYPES
 from esb.fhir.validation import check_resource
-from hie.errors import Conflict, NotFound, NotValid, PreconditionFailed, Rejected
+from hie.errors import Conflict, NotFound, NotValid, PreconditionFailed
 from hie.repository import statements
 from hie.repository.content import body_of, head_of, instant_text
 from hie.repository.patching import patched
 from hie.repository.state import State, Version
-from hie.repository.writes import PLACEHOLDER, Fate, Order, Outcome, Write
+from hie.repository.writes import PLACEHOLDER, Fate, NotYours, Order, Outcome, Write
 from hie.schema.driver import driver
 
 REGION = ZoneInfo("Asia/Shanghai")
@@ -44,7 +44,7 @@ def write(session: Session, writes: Sequence[Write], now: datetime, zone: tzinfo
         now: instant of the transaction, for meta.lastUpdated.
         zone: the region's zone, for dates without an offset.
 
-    Raises: NotValid, Rejected (another facility's id), NotFound (patch of nothing), Conflict (create of a
+    Raises: NotValid, NotYours (another facility's id), NotFound (patch of nothing), Conflict (create of a
         known id), PreconditionFailed; the caller's transaction or savepoint must then be rolled back.
     """
     if not writes:
@@ -127,10 +127,17 @@ def _apply(state: State, change: _Change, moment: _Moment) -> Outcome:
     if write.if_none_match and (state.kept or state.present.number):
         return _outcome(state, "kept", b"")
     if write.facility is not None and state.is_known and state.facility != write.facility:
-        raise Rejected(f"{write.type}/{write.id} belongs to another facility; use ids of your own.")
-    if write.if_match is not None and (state.present.number != write.if_match or state.present.deleted):
-        raise PreconditionFailed(f"{write.type}/{write.id} has another version by now; read it again.")
+        raise NotYours(f"{write.type}/{write.id} belongs to another facility; use ids of your own.")
+    if write.if_match is not None:
+        _check_version(state, write.if_match)
     return ACTIONS[write.method](state, change, moment)
+
+
+def _check_version(state: State, wanted: int) -> None:
+    if wanted == 0 and state.present.number and not state.present.deleted:
+        raise PreconditionFailed(f"{state.type}/{state.id} exists already.")
+    if wanted and (state.present.number != wanted or state.present.deleted):
+        raise PreconditionFailed(f"{state.type}/{state.id} has another version by now; read it again.")
 
 
 def _create(state: State, change: _Change, moment: _Moment) -> Outcome:

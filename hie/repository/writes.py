@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from hie.errors import Rejected
+
 Method = Literal["put", "create", "patch", "delete"]
 Fate = Literal["created", "updated", "superseded", "kept", "deleted", "unchanged"]
 Order = tuple[datetime, int, int]
@@ -20,11 +22,11 @@ class Write:
 
     method: `put` a full snapshot, `create` under an id nobody had, `patch` the present content, `delete`.
     resource: the content, parsed by `esb.fhir.lexemes`; None for patch and delete.
-    patch: operations of a JSON Patch (RFC 6902), for patch.
+    patch: operations of a JSON Patch (RFC 6902) or the Parameters of a FHIRPath Patch, for patch.
     facility: code of the writing facility; None for the region's own clients, which may write everything.
     order: (source time, epoch, sequence) of the message; None (API) follows whatever is stored.
     if_none_match: keep what is there, else create a placeholder that any later snapshot replaces.
-    if_match: the version that must be the present one.
+    if_match: the version that must be the present one; 0 if there must be none.
     """
 
     method: Method
@@ -35,7 +37,11 @@ class Write:
     order: Order | None = None
     if_none_match: bool = False
     if_match: int | None = None
-    patch: list[dict[str, Any]] | None = None
+    patch: list[dict[str, Any]] | dict[str, Any] | None = None
+
+
+class NotYours(Rejected):
+    """The id belongs to another facility; use ids of your own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def test_conditional_references_and_creates_find_what_is_there(call: Caller) -> 
     )
     assert answer.status_code == 200, answer.text
     places = [e["response"]["location"] for e in answer.get_json()["entry"]]
-    assert places[1] == f"Patient/{known}"
+    assert places[1] == f"Patient/{known}/_history/1"
     stored = call("GET", "/" + places[0]).get_json()
     assert stored["subject"]["reference"] == f"Patient/{known}"
     missing = json.loads(observation("Patient?identifier=urn:hie:test|nobody"))

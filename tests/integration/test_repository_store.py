@@ -192,7 +192,7 @@ def test_a_patch_keeps_digits_and_applies_even_to_what_is_newer(session: Session
 )
 def test_a_bad_patch_is_refused(session: Session, patch: list[Any]) -> None:
     write(session, put("4.1", order(1)))
-    with pytest.raises(NotValid), session.begin_nested():
+    with pytest.raises(Rejected), session.begin_nested():
         write(session, Write("patch", "Observation", "o1", facility="H01", order=order(2), patch=patch))
 
 
