@@ -38,7 +38,7 @@ def migrate(config: Config, _: argparse.Namespace) -> None:
 
 def web(config: Config, _: argparse.Namespace) -> None:
     """Serve the FHIR API and the portal until told to stop."""
-    from hie.app import serve
+    from hie.server import serve
 
     serve(config)
 

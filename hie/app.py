@@ -1,23 +1,18 @@
 """The hub's web application: mounts API, portal, token endpoint and blobs; denies what is not marked open."""
 
-import ctypes
 import logging
-import os
 import re
-import signal
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
-from gunicorn.app.base import BaseApplication
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from esb.collector import rest_collector
 from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
 from hie import api, portal
@@ -34,7 +29,6 @@ from hie.security.policy import decide
 
 log = logging.getLogger("hie.web")
 
-PR_SET_PDEATHSIG = 1
 FHIR_JSON = "application/fhir+json"
 MACHINES = ("/fhir", "/oauth", "/blobs", "/.well-known", "/healthz")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -281,48 +275,3 @@ def health() -> Response:
     with hub().engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     return jsonify({"status": "ok"})
-
-
-def serve(config: Config) -> None:
-    """Serve until told to stop: gunicorn with threads, each worker with its own connections."""
-    Server(config).run()
-
-
-class Server(BaseApplication):
-    """Gunicorn inside our own process, configured from our own settings."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Take the settings over; gunicorn reads no file and no arguments of its own."""
-        settings = {
-            "bind": self._config.http,
-            "workers": self._config.web_workers,
-            "threads": self._config.web_threads,
-            "worker_class": "gthread",
-            "preload_app": True,
-            "when_ready": lambda _: rest_collector(),
-            "post_fork": die_with_the_master,
-            "timeout": 120,
-            "graceful_timeout": 20,
-            "keepalive": 75,
-            "limit_request_line": 8190,
-            "control_socket_disable": True,
-            "proc_name": "hie web",
-            "loglevel": self._config.log_level.lower(),
-        }
-        for name, value in settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        """Return the application; made before the fork, it has not connected to anything yet."""
-        return create_app(self._config)
-
-
-def die_with_the_master(arbiter: Any, worker: Any) -> None:
-    """Ask the kernel to end a worker when its master is gone, however that ended (prctl(2))."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != arbiter.pid:
-        os._exit(1)

@@ -26,7 +26,7 @@ SETTINGS: dict[str, tuple[str | None, str]] = {
     "HIE_ZONE": ("Asia/Shanghai", "time zone of the region: what a day means to its users"),
     "HIE_QUEUES": ("4", "number of ingest queues the 64 partitions are bound to"),
     "HIE_WEB_WORKERS": ("2", "web processes"),
-    "HIE_WEB_THREADS": ("8", "requests in flight per web process"),
+    "HIE_WEB_THREADS": ("4", "requests in flight per web process"),
     "HIE_MAX_BODY": ("52428800", "largest request body in bytes"),
     "HIE_TOKEN_LIFETIME_S": ("3600", "seconds an access token of a client lives"),
     "HIE_RELATION_DAYS": ("30", "days after an encounter during which its facility may read the record"),
