@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
@@ -30,7 +31,7 @@ def serve(config: Config) -> None:
     app = create_app(config)
     master = os.getpid()
 
-    def load() -> Flask:
+    def load() -> Callable[..., Any]:
         die_with(master)
         rest_collector()
         return app
