@@ -55,14 +55,15 @@ def by_token(
     if modifier in MODIFIERS:
         return MODIFIERS[modifier](type_, parameter, values, how)
     wanted: list[int] = []
+    absent: list[Condition] = []
     for path in parameter.paths:
         name = definitions.path_name(type_, path)
         for value in values:
             if path.exists and value == "false":
-                is_there = has_any([tokens.by_code(name, "true")], how)
-                return is_there if modifier == "not" else not_(is_there)
-            wanted.append(coded(name, path, value))
-    found = has_any(wanted, how)
+                absent.append(not_(has_any([tokens.by_code(name, "true")], how)))
+            else:
+                wanted.append(coded(name, path, value))
+    found = or_(has_any(wanted, how), *absent)
     return not_(found) if modifier == "not" else found
 
 
