@@ -4,6 +4,7 @@ import logging
 import re
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
+from werkzeug.test import EnvironBuilder
 
 from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
@@ -21,7 +23,7 @@ from hie.directory.own_keys import read_own_keys
 from hie.errors import HieError, Issue, Malformed, NotAuthenticated, NotNow, NotPermitted
 from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
-from hie.security.access import Access, access, access_of
+from hie.security.access import ACTOR, Access, access, access_of
 from hie.security.actor import NOBODY, Actor
 from hie.security.hub import Hub, open_hub
 from hie.security.oauth import bearer_token, named_client, smart_configuration, token_answer
@@ -64,6 +66,29 @@ def create_app(config: Config) -> Flask:
     return app
 
 
+def answer_for(config: Config, actor: Actor, asked: dict[str, Any], body: bytes) -> tuple[int, bytes]:
+    """Do a request that was asked before, in the name of who asked it; return its status and content.
+
+    Args:
+        asked: method, path, query and headers, as they came in.
+    """
+    given = {"method": asked["method"], "query_string": asked["query"], "headers": asked["headers"]}
+    environ = EnvironBuilder(asked["path"], data=body, **given).get_environ()
+    app = _own_app(config)
+    try:
+        with app.request_context(environ | {ACTOR: actor}):
+            answer = app.full_dispatch_request()
+            return answer.status_code, answer.get_data()
+    finally:
+        app.extensions["hie"].engine.dispose()
+
+
+@lru_cache(maxsize=2)
+def _own_app(config: Config) -> Flask:
+    """Return the application of a process that serves nobody; made when it is first needed."""
+    return create_app(config)
+
+
 def hub() -> Hub:
     """Return the hub behind the request at hand."""
     found: Hub = current_app.extensions["hie"]
@@ -88,7 +113,8 @@ def open_route() -> None:
         raise NotPermitted("This route is not open.")
     # The portal knows its people by their cookie, in `portal.pages`; everything else needs a token.
     if not g.access.public and request.blueprint != portal.blueprint.name:
-        g.actor = bearer_actor().for_request(g.request_id)
+        known: Actor = request.environ.get(ACTOR) or bearer_actor()
+        g.actor = known.for_request(g.request_id)
     if "\0" in request.path or b"%00" in request.query_string:
         raise Malformed("The address holds characters that are no text.")
 

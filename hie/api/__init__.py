@@ -8,6 +8,7 @@ from hie.api import (
     everything,
     exports,
     histories,
+    imports,
     instances,
     jobs,
     matched,
@@ -28,6 +29,7 @@ for _module in (
     openapi,
     jobs,
     exports,
+    imports,
     subscriptions,
     audit_events,
     persons,
@@ -43,5 +45,6 @@ for _module in (
     bundles,
 ):
     _module.add_routes(blueprint)
+blueprint.before_request(jobs.take_on_if_asked)
 
 __all__ = ["blueprint"]

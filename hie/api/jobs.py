@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from werkzeug.http import http_date
 
 from esb.fhir.bundles import operation_outcome
@@ -15,11 +16,15 @@ from hie.errors import Issue, NotFound, NotValid
 from hie.repository.content import instant_text
 from hie.schema.exports import Job, JobFile
 from hie.security import audit
-from hie.security.access import access
+from hie.security.access import ACTOR, access, access_of
 from hie.services.exports import files, jobs
 
 NDJSON = "application/fhir+ndjson"
 RETRY_AFTER_S = "2"
+# What may be asked for later.
+LATER = frozenset(
+    {"search-type", "search-system", "transaction", "history-type", "history-system", "$everything"}
+)
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -40,10 +45,34 @@ def wants_to_wait() -> bool:
     return "respond-async" in request.headers.get("Prefer", "")
 
 
-def accepted(kind: str, asked: dict[str, Any], operation: str) -> Response:
+def take_on_if_asked() -> Response | None:
+    """Take a search, a batch or the like on for later, if the asker prefers that (R5 async-bundle.html)."""
+    mark = access_of(current_app.view_functions.get(request.endpoint or ""))
+    if mark is None or mark.operation not in LATER or ACTOR in request.environ or not wants_to_wait():
+        return None
+    type_ = (request.view_args or {}).get("type_")
+    if mark.operation.startswith("search"):
+        asking.permitted("search", type_ or "*")
+    kept = {name: request.headers[name] for name in ("Accept", "Content-Type") if name in request.headers}
+    prefer = [one for one in re.split(r"[;,]\s*", request.headers["Prefer"]) if one != "respond-async"]
+    asked = {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query_string.decode("ascii", "replace"),
+        "headers": kept | ({"Prefer": ", ".join(prefer)} if prefer else {}),
+        "writes": mark.operation == "transaction",
+    }
+    return accepted(
+        "request", asked, mark.operation, asking.body_bytes() if request.method == "POST" else b""
+    )
+
+
+def accepted(kind: str, asked: dict[str, Any], operation: str, body: bytes = b"") -> Response:
     """Take work on, in a transaction with its audit row, and say where it can be followed."""
     with asking.hub().begin() as session:
         id_ = jobs.ask(session, kind, _asked_url(), asked, asking.actor())
+        if body:
+            files.append(files.path_of(asking.hub().config.export_dir, id_, 0), 0, body)
         audit.record(session, actor=asking.actor(), action="E", operation=operation, http=202)
     return said(
         f"Taken on; follow it at the Content-Location ({id_[:8]}).", 202, f"{answers.base()}/_job/{id_}"
@@ -129,10 +158,10 @@ def _manifest(job: Job, found: list[JobFile]) -> bytes:
     for one in found:
         url = f"{answers.base()}/_job/{job.id}/{one.number}"
         type_ = "Bundle" if one.kind == "deleted" else one.type
-        lists[one.kind].append({"type": type_, "url": url, "count": one.count})
-    if job.kind == "import":
-        for line, source in zip(lists["output"], job.request["input"], strict=False):
-            line["inputUrl"] = source["url"]
+        line = {"type": type_, "url": url, "count": one.count}
+        if job.kind == "import":
+            line["inputUrl"] = job.request["input"][(one.number - 1) // 2]["url"]
+        lists[one.kind].append(line)
     at = job.transaction_at or job.finished_at or job.asked_at
     return orjson.dumps(
         {"transactionTime": instant_text(at), "request": job.url, "requiresAccessToken": True} | lists

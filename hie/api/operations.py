@@ -80,9 +80,23 @@ EXPORTED = (
 )
 OF_PATIENTS = (*EXPORTED, Param("patient", "Reference", most=None))
 
+IMPORTED = (
+    Param("inputFormat", "code"),
+    Param("inputSource", "uri"),
+    Param("input", "BackboneElement", 1, None),
+)
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "import",
+        ("system",),
+        (),
+        "https://github.com/smart-on-fhir/bulk-import",
+        IMPORTED,
+        "Take in NDJSON files",
+        by_get=False,
+    ),
     Operation(
         "status",
         ("type", "instance"),

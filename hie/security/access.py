@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+# Where the work process puts the actor of a request it does for somebody; no header of HTTP ends up there.
+ACTOR = "hie.actor"
 View = TypeVar("View", bound=Callable[..., Any])
 
 

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+import psycopg
 import structlog
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
@@ -17,13 +18,14 @@ from hie.config import Config
 from hie.errors import HieError
 from hie.schema.exports import Job
 from hie.services.exports import jobs, writing
+from hie.work import importing, requests
 from hie.work.notices import serve
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
 Run = Callable[[Engine, Config, str, Callable[[], bool]], None]
-RUNS: Mapping[str, Run] = {"export": writing.run}
+RUNS: Mapping[str, Run] = {"export": writing.run, "import": importing.run, "request": requests.run}
 # Each has a thread of its own: a search does not wait behind an export.
 THREADS: Mapping[str, tuple[str, ...]] = {"bulk": ("export", "import"), "requests": ("request",)}
 
@@ -68,7 +70,7 @@ def _work(engine: Engine, config: Config, kinds: tuple[str, ...], stopping: thre
                 continue
             with Session(engine) as session, session.begin():
                 jobs.forget(session, config.export_dir, datetime.now(UTC))
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.OperationalError) as error:
             log.warning("work.database_away", kind=type(error).__name__)
         stopping.wait(EVERY_S)
 
