@@ -43,6 +43,7 @@ from hie.schema.repository import Resource, ResourceKey
 
 MOST_HOPS = 32  # of one search, all chains together
 MOST_TARGETS = 8  # types that a chain may try where it names none
+MOST_LISTS = 100  # that one `_list` names
 FEW = 500  # resources that a hop may find to be put into the statement as ids
 Reach = Callable[[str], ColumnElement[bool]]
 
@@ -237,7 +238,9 @@ def _by_ids(type_: str, ids: Any) -> Condition:
 
 def _in_list(type_: str, value: str, how: Reading) -> Condition:
     """Return the condition of being an entry of one of some Lists, each named by its id."""
-    ids = value.split(",")
+    ids = value.split(",", MOST_LISTS)
+    if len(ids) > MOST_LISTS:
+        raise unknown("_list", f"it takes at most {MOST_LISTS} Lists")
     if any(each.startswith("$") for each in ids):
         raise unknown("_list", "lists like $current-allergies are not kept; name a List by its id")
     if not all(LOGICAL_ID.fullmatch(each) for each in ids):

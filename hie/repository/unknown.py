@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from hie.errors import Issue, NotSupported
 
 LONGEST_NAME = 64
+# What may be repeated in an answer: a name, not what somebody put in its place.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.-]{0,62}")
 # What R4 knows and is not answered here, and what serves instead.
 INSTEAD = {
     "_contained": "contained resources are shown within the resource that holds them; leave it out",
@@ -27,7 +30,7 @@ class Unknown(NotSupported):
 
 def unknown(name: str, why: str) -> Unknown:
     """Return the error for a parameter that is left aside under lenient handling."""
-    shown = name if len(name) < LONGEST_NAME and name.isprintable() else "a parameter"
+    shown = name if NAME.fullmatch(name) else "a parameter"
     return Unknown(f"{shown}: {why}", issues=[Issue(shown, f"{shown}: {why}", "not-supported")])
 
 
