@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl
 import orjson
 from sqlalchemy.orm import Session
 
-from hie.api import answers, asking
+from hie.api import asking, searches
 from hie.api.requested import Asked, at
 from hie.errors import HieError
 from hie.repository import read
 from hie.repository.content import instant_text
 from hie.repository.read import Stored
-from hie.repository.search import search
+from hie.repository.search import Target
 
 
 def entry(session: Session, item: Asked) -> bytes:
@@ -48,14 +48,7 @@ def _one(session: Session, item: Asked) -> bytes:
 def _several(session: Session, item: Asked) -> bytes:
     params = parse_qsl(item.criteria or "", keep_blank_values=True)
     decision = asking.permitted("search", item.type)
-    page = search(asking.search_by(session, decision.where), item.type, params, strict=asking.is_strict())
-    entries = [answers.match_entry(*match) for match in page.matches]
-    if page.remarks:
-        entries.append(answers.remarks_entry(page.remarks))
-    links = [("self", answers.query_url(item.type, page.used))]
-    if page.cursor:
-        links.append(("next", answers.query_url(item.type, [*params, ("_cursor", page.cursor)])))
-    content = answers.bundle("searchset", entries, links=links, total=page.total)
+    content, _ = searches.searchset(session, Target(item.type, (item.type,)), decision.where, params)
     return _answered({"status": "200 OK"}, None if item.method == "HEAD" else content)
 
 

@@ -193,3 +193,24 @@ def test_each_kind_of_search_leaves_its_audit_row(app: Flask, call: Caller, pers
         assert call("GET", path).status_code == 200
         with app.extensions["hie"].engine.connect() as connection:
             assert tuple(connection.execute(last).one()) == (operation, about)
+
+
+def test_a_search_inside_a_batch_is_a_whole_search(call: Caller, person: Json) -> None:
+    urls = [
+        f"Observation?patient={person['id']}&code=718-7&_include=Observation:patient&_elements=status",
+        f"Observation?patient={person['id']}&_count=1&nonsense=1",
+    ]
+    entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+    answer = call("POST", "/", {"resourceType": "Bundle", "type": "batch", "entry": entries})
+    first, second = (e["resource"] for e in answer.get_json()["entry"])
+    assert kinds(first) == ["Observation"]
+    assert kinds(first, "include") == ["Patient"]
+    assert "code" in first["entry"][0]["resource"]
+    assert "subject" not in first["entry"][0]["resource"]
+    assert len(kinds(second)) == 1
+    assert "nonsense" not in str(links(second))
+    assert len(ids(call("GET", following(second)))) == 1
+
+
+def following(bundle: Json) -> str:
+    return str(next(k["url"] for k in bundle["link"] if k["relation"] == "next").partition("/fhir")[2])
