@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -156,6 +157,7 @@ def verify_trail(config: Config, _: argparse.Namespace) -> None:
 
 def load_terminology(config: Config, args: argparse.Namespace) -> None:
     """Load a table of codes, or `base`: those that come with the exchange. Loading again does nothing."""
+    from hie.services.vocabulary import publish
     from hie.terminology import commands
 
     def say(count: int) -> None:
@@ -163,6 +165,8 @@ def load_terminology(config: Config, args: argparse.Namespace) -> None:
 
     with _session(config) as session:
         done = commands.load(session, args, say)
+        if any(one["fate"] == "loaded" for one in done):
+            publish(session, datetime.now(UTC), config.zone)
     print(json.dumps(done, ensure_ascii=False))
 
 
@@ -176,10 +180,13 @@ def list_unmapped(config: Config, args: argparse.Namespace) -> None:
 
 def map_codes(config: Config, args: argparse.Namespace) -> None:
     """Take in the filled work list: what hospitals' own codes are in the region's."""
+    from hie.services.vocabulary import publish
     from hie.terminology import commands
 
     with _session(config) as session:
-        print(json.dumps(commands.map_codes(session, args.file)))
+        counts = commands.map_codes(session, args.file)
+        publish(session, datetime.now(UTC), config.zone)
+    print(json.dumps(counts))
 
 
 def _session(config: Config) -> Session:
@@ -187,12 +194,16 @@ def _session(config: Config) -> Session:
 
 
 class _Committed(Session):
-    """A session that commits when its `with` block ends well."""
+    """A session that commits when its `with` block ends well, and closes its connections."""
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
-        if kind is None:
-            self.commit()
-        self.close()
+        bind = self.get_bind()
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.close()
+            bind.engine.dispose()
 
 
 Command = Callable[[Config, argparse.Namespace], None]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from hie.errors import NotValid
 from hie.terminology.feeding import feed
 from hie.terminology.kinds import KINDS, Kind
-from hie.terminology.loading import load_base, load_table, read_resource
+from hie.terminology.loading import load_base, load_table, read_resources
 from hie.terminology.local_codes import gather, map_answers, work_list
 from hie.terminology.local_codes import unmapped as not_mapped
 from hie.terminology.reading import Progress
@@ -26,10 +26,12 @@ def load(session: Session, args: argparse.Namespace, progress: Progress) -> list
         return [asdict(one) for one in load_base(session, progress)]
     raw = _read(args.file)
     if args.kind == "resource":
-        resource = read_resource(raw)
-        type_, id_ = resource["resourceType"], resource.get("id") or Path(args.file).stem
-        feed(session, type_, id_, resource, None)
-        return [{"kind": type_, "url": resource.get("url", ""), "fate": "loaded"}]
+        done = []
+        for resource in read_resources(raw):
+            type_, id_ = resource["resourceType"], resource.get("id") or Path(args.file).stem
+            feed(session, type_, id_, resource, None)
+            done.append({"kind": type_, "url": resource.get("url", ""), "fate": "taken in"})
+        return done
     loaded = load_table(
         session, _kind(args), raw, version=args.version, columns=_columns(args.columns), progress=progress
     )

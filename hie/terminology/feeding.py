@@ -12,6 +12,7 @@ from esb.fhir.lexemes import dumps
 from hie.errors import NotValid
 from hie.schema import CodeSystem, ConceptMap, ValueSet
 from hie.terminology.storing import Entry, Pair, Table, put, put_code_system, put_map, remove
+from hie.terminology.versions import named
 
 TABLES: dict[str, type[CodeSystem] | type[ValueSet] | type[ConceptMap]] = {
     "CodeSystem": CodeSystem,
@@ -38,9 +39,17 @@ def feed(
     if facility is not None and not str(resource["url"]).startswith(f"urn:hie:{facility}:"):
         return
     plain = json.loads(dumps(resource))
+    if plain.get("content") == "not-present" and named(session, CodeSystem, _canonical(plain)) is not None:
+        # It only describes a code system whose concepts are here already.
+        return
     row = FEEDERS[type_](session, plain)
     row.resource_id, row.is_written, row.facility = id_, True, facility
     session.flush()
+
+
+def _canonical(resource: dict[str, Any]) -> str:
+    version = resource.get("version")
+    return f"{resource['url']}|{version}" if version else str(resource["url"])
 
 
 def _head(resource: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from esb.fhir.validation import check_resource
 from hie.errors import Malformed, NotValid
 from hie.schema import CodeSystem
+from hie.terminology.feeding import TABLES
 from hie.terminology.kinds import BASE, Kind
 from hie.terminology.reading import NotLoaded, Progress, read_entries
 from hie.terminology.storing import put_code_system
@@ -94,20 +95,27 @@ def resource_id(kind: Kind, version: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in plain)[:64]
 
 
-def read_resource(raw: bytes) -> dict[str, Any]:
-    """Return the CodeSystem, ValueSet or ConceptMap in a file, checked. Raises: NotValid, Malformed."""
+def read_resources(raw: bytes) -> list[dict[str, Any]]:
+    """Return the CodeSystem, ValueSet or ConceptMap in a file, checked, or those of a Bundle.
+
+    Raises: NotValid, Malformed.
+    """
     try:
         resource = json.loads(raw)
     except ValueError:
         raise Malformed("The file is not JSON.") from None
-    if not isinstance(resource, dict) or resource.get("resourceType") not in (
-        "CodeSystem",
-        "ValueSet",
-        "ConceptMap",
-    ):
+    if not isinstance(resource, dict):
+        raise NotValid("The file holds no resource.")
+    if resource.get("resourceType") == "Bundle":
+        entries = [entry.get("resource") or {} for entry in resource.get("entry") or ()]
+        found = [one for one in entries if one.get("resourceType") in TABLES]
+    else:
+        found = [resource] if resource.get("resourceType") in TABLES else []
+    if not found:
         raise NotValid("The file holds no CodeSystem, ValueSet or ConceptMap.")
-    check_resource(resource)
-    return resource
+    for one in found:
+        check_resource(one)
+    return found
 
 
 def _known(session: Session, url: str, version: str) -> CodeSystem | None:

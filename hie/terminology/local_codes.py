@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -29,12 +29,9 @@ from hie.terminology.reading import MOST_ERRORS, NotLoaded, check, rows_of, text
 from hie.terminology.storing import LOCK, Pair, put_map
 
 MARK = "local-codes"
-NEVER = datetime(1970, 1, 2, tzinfo=UTC)
 BATCH = 2000
 LOCAL = re.compile(r"urn:hie:([A-Za-z0-9_.-]+):([A-Za-z0-9_.:-]+)")
 REGION = "region"
-# A transaction that took longer than this to commit would be missed; none may.
-LONGEST_TRANSACTION = timedelta(days=1)
 HAS_CODING = '%"system":"urn:hie:%'
 
 FIELDS = (
@@ -63,20 +60,16 @@ def gather(session: Session) -> int:
         Resource.xid < cast(upper, Xid8),
         Resource.content.like(HAS_CODING),
     ]
-    newest = None
     if mark is not None:
-        conditions += [Resource.xid >= cast(mark.xid, Xid8)]
-        conditions += [Resource.updated_at > mark.updated_at - LONGEST_TRANSACTION]
-        newest = mark.updated_at
+        conditions.append(Resource.xid >= cast(mark.xid, Xid8))
     rows = select(Resource.type, Resource.facility, Resource.updated_at, Resource.content).where(*conditions)
     seen: dict[Key, dict[str, Any]] = {}
     read = 0
     for row in session.execute(rows.execution_options(yield_per=BATCH)):
         read += 1
-        newest = max(newest or row.updated_at, row.updated_at)
         _count(seen, row.type, row.facility, row.updated_at, orjson.loads(row.content))
     _add(session, seen)
-    reached = {"xid": upper, "updated_at": newest or NEVER}
+    reached = {"xid": upper, "updated_at": func.now()}
     keep = insert(TerminologyMark).values(name=MARK, **reached)
     session.execute(keep.on_conflict_do_update(index_elements=["name"], set_=reached))
     return read

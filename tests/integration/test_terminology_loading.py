@@ -1,7 +1,5 @@
 """Tables of codes are loaded from CSV: committed ones, large ones, wrong ones, again and by version."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -11,7 +9,7 @@ from hie.schema import CodeSystem, Concept
 from hie.terminology import ancestors, codes_of, descendants, is_subsumed
 from hie.terminology.feeding import feed
 from hie.terminology.kinds import BASE, KINDS
-from hie.terminology.loading import load_base, load_table, read_resource
+from hie.terminology.loading import load_base, load_table, read_resources
 from hie.terminology.reading import NotLoaded
 
 ICD10 = KINDS["icd10"]
@@ -158,6 +156,6 @@ def test_what_was_written_over_the_api_is_not_loaded_over(session: Session):
 @pytest.mark.parametrize(
     "raw", [b"{", b"[]", b'{"resourceType":"Patient"}', b'{"resourceType":"CodeSystem"}']
 )
-def test_a_file_that_holds_no_terminology_is_refused(raw: bytes, tmp_path: Path):
+def test_a_file_that_holds_no_terminology_is_refused(raw: bytes):
     with pytest.raises((NotValid, Malformed)):
-        read_resource(raw)
+        read_resources(raw)
