@@ -82,6 +82,14 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"drug code (\S+) is not mapped", r"药品代码 \1 未对照"),
     (r"laboratory code (\S+) is not mapped", r"检验代码 \1 未对照"),
     (r"(\w+) code (\S+) is not mapped", r"\1 代码 \2 未对照"),
+    (
+        r"PV1: no such segment, the message may be cut; what it leaves out of the patient is kept",
+        "缺少 PV1 段，消息可能被截断；未提到的患者信息保持不变",
+    ),
+    (
+        r"PID: ends before PID-7 and PID-8; what it leaves out of the patient is kept",
+        "PID 段在 PID-7、PID-8 之前结束；未提到的患者信息保持不变",
+    ),
     (r"code is not in table (\w+)", r"代码不在 \1 表中"),
     (r"code is not in the set (\S+), kept as it came", r"代码不在值集 \1 中，原样保留"),
     (r"no such date or time, left out", "不存在的日期或时间，已略去"),

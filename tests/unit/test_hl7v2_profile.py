@@ -57,7 +57,7 @@ def test_a_hospital_adds_its_codes_beside_the_profile(tmp_path: Path) -> None:
 
 def test_a_hospital_names_its_authorities_and_coding_systems(tmp_path: Path) -> None:
     text = "extends: h02\nauthorities: {MZ: outpatient}\nsystems: {JH: 'urn:hie:{facility}:jh'}\n"
-    body = ("PID|1||P1^^^H02^MR~77^^^MZ||张三", samples.PV1, "DG1|1||A01^病^JH")
+    body = ("PID|1||P1^^^H02^MR~77^^^MZ||张三||19700101|F", samples.PV1, "DG1|1||A01^病^JH")
     found = entries(normalised(samples.build("ADT^A01", *body), own(tmp_path, text)))
     numbers = {each["system"] for each in found[0]["resource"]["identifier"]}
     assert "urn:hie:H02:outpatient" in numbers

@@ -41,6 +41,7 @@ def normalise_hl7(raw: bytes, profile: Profile, ids: Ids, *, now: datetime | Non
     message = er7.Message(decoded.text, decoded.charset)
     kind = check_kind(message, profile)
     ctx = Context(message, profile, ids, kind)
+    ctx.needs_visit = TRIGGERS[kind].needs_visit
     if decoded.warning:
         ctx.warn(decoded.warning)
     patient.read_subject(ctx)

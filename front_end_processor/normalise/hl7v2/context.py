@@ -149,6 +149,7 @@ class Context:
         self.patient: Resource = {}
         self.encounter: Resource | None = None
         self.visit_key = ""
+        self.needs_visit = False
 
     def warn(self, text: str) -> None:
         """Note what was left out or not understood, by field and code, without a patient's data."""

@@ -37,6 +37,11 @@ then any of that kind, then PID-2, PID-4. Kinds of numbers: `codes/identifier_ty
 `authorities`. Ids of resources come from the hospital's own numbers (`normalise/ids.py`), so a correction reaches
 what it corrects whatever its position in the message.
 
+**Absent, null, cut.** An absent field says nothing, `""` says that the value is gone (HL7 v2 chapter 2). A snapshot
+is believed to be whole. A message about a visit that has no PV1, or whose PID has neither PID-7 nor PID-8, may have
+been cut: it gets a warning, makes the Patient where nobody knew it, and else changes only the elements whose
+fields it holds (JSON Patch); numbers, and elements that several fields fill, stay unless all of these are there.
+
 **Owned or mentioned.** An event about the patient or the visit writes a full snapshot: what it leaves out is gone.
 A message that only mentions them (results, orders, charges) writes them where nothing is known yet, and
 nothing else. In the table these are marked with `?`.

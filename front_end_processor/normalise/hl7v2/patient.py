@@ -8,6 +8,7 @@ from esb.fhir import bundles, identifiers
 from front_end_processor.adapters.hl7v2.er7 import Repeat, Segment
 from front_end_processor.adapters.hl7v2.errors import FIELD_MISSING, SEGMENT_SEQUENCE, Unusable
 from front_end_processor.normalise.hl7v2 import datatypes as dt
+from front_end_processor.normalise.hl7v2 import partial
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.extra import fill_extra
 from front_end_processor.normalise.hl7v2.rows import Row, compile_rows, fill
@@ -205,7 +206,6 @@ CONTACT = (
     Row("NK1-15", "gender", dt.code("gender")),
 )
 _PATIENT, _PRIMARY_CARE, _CONTACT = map(compile_rows, (PATIENT, PRIMARY_CARE, CONTACT))
-_CHOICES = (("multipleBirthInteger", "multipleBirthBoolean"), ("deceasedDateTime", "deceasedBoolean"))
 
 
 def own_number(ctx: Context, segment: Segment, fields: tuple[int, ...] = (3, 2, 4)) -> str:
@@ -267,7 +267,7 @@ def patient(ctx: Context, pid: Segment) -> Resource:
     fill(ctx, pid, resource, _PATIENT)
     if not resource.get("birthDate"):
         resource.pop("_birthDate", None)
-    for wins, loses in _CHOICES:
+    for wins, loses in partial.CHOICES:
         if wins in resource:
             resource.pop(loses, None)
     primary_care = ctx.message.first("PD1")
@@ -286,8 +286,21 @@ def patient(ctx: Context, pid: Segment) -> Resource:
 
 
 def owned(ctx: Context) -> None:
-    """The message owns the Patient: a full snapshot."""
-    ctx.add(patient(ctx, pid_of(ctx)))
+    """The message owns the Patient: a full snapshot, unless it says too little to be one."""
+    _keep(ctx, None)
+
+
+def _keep(ctx: Context, active: bool | None) -> None:
+    pid = pid_of(ctx)
+    resource = patient(ctx, pid)
+    if active is not None:
+        resource["active"] = active
+    lack = partial.shortfall(ctx, pid)
+    if lack:
+        ctx.warn(lack)
+        partial.add(ctx, pid, resource, PATIENT, active)
+    else:
+        ctx.add(resource)
 
 
 def mentioned(ctx: Context) -> None:
@@ -297,9 +310,7 @@ def mentioned(ctx: Context) -> None:
 
 def deleted(ctx: Context) -> None:
     """A29: the hospital has deleted the person: no longer active."""
-    resource = patient(ctx, pid_of(ctx))
-    resource["active"] = False
-    ctx.add(resource)
+    _keep(ctx, False)
 
 
 def merged(ctx: Context) -> None:

@@ -118,6 +118,11 @@ class Trigger(NamedTuple):
         """The resource types that can arise, in order."""
         return tuple(dict.fromkeys(r for step in self.steps for r in STEPS[step].resources))
 
+    @property
+    def needs_visit(self) -> bool:
+        """Whether the event is about a visit, so that a message without PV1 is not whole."""
+        return any(step.startswith("visit") and not step.endswith("?") for step in self.steps)
+
 
 _CLINICAL = ("diagnoses", "allergies", "procedures", "insurance", "observations")
 _MENTIONED = ("patient?", "visit?")
