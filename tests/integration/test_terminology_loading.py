@@ -1,5 +1,7 @@
 """Tables of codes are loaded from CSV: committed ones, large ones, wrong ones, again and by version."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -42,6 +44,14 @@ def test_the_committed_tables_load_once(session: Session):
     again = load_base(session)
     assert {one.fate for one in again} == {"unchanged"}
     assert [(one.kind, one.concepts) for one in again] == [(one.kind, one.concepts) for one in first]
+
+
+def test_the_documentation_tells_how_many_codes_each_table_has(session: Session):
+    page = (Path(__file__).parents[2] / "docs" / "terminology.md").read_text("utf-8")
+    for one in load_base(session):
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{one.kind}` | `{one.url}` |")]
+        told = row.split("|")[-2].replace(",", "").split("+")
+        assert sum(map(int, told)) == one.concepts, one.kind
 
 
 def test_regions_stand_below_their_province_and_old_ones_are_inactive(session: Session):
