@@ -83,6 +83,10 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"laboratory code (\S+) is not mapped", r"检验代码 \1 未对照"),
     (r"(\w+) code (\S+) is not mapped", r"\1 代码 \2 未对照"),
     (
+        r"The local database cannot keep what this message became; it is set aside, ask your engineer\.",
+        "本机数据库无法保存这条消息，已搁置，请工程师处理。",
+    ),
+    (
         r"PV1: no such segment, the message may be cut; what it leaves out of the patient is kept",
         "缺少 PV1 段，消息可能被截断；未提到的患者信息保持不变",
     ),

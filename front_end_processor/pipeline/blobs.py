@@ -15,7 +15,7 @@ from typing import Any
 from esb.blobs import URL, name_of
 from esb.errors import NotValid
 from esb.fhir.lexemes import dumps, loads
-from front_end_processor.pipeline.writer import BlobContent
+from front_end_processor.pipeline.submission import BlobContent
 
 LARGE = 1024 * 1024
 BLOB_EXTENSION = "urn:hie:StructureDefinition/blob"

@@ -24,7 +24,8 @@ from front_end_processor.normalise.fhir_ids import id_of
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.model import Normalised
 from front_end_processor.pipeline.blobs import LARGE, BlobSeal, lift
-from front_end_processor.pipeline.writer import BlobContent, OutboxEntry, Submission, Writer
+from front_end_processor.pipeline.submission import BlobContent, OutboxEntry, Submission
+from front_end_processor.pipeline.writer import Writer
 
 MAX_WARNINGS = 50
 MAX_REASON = 1000
@@ -206,7 +207,7 @@ class Capture:
             "content_hash": content_hash,
             "kind": _plain(received.kind)[:64],
             "charset": received.charset[:32],
-            "request": received.request[:300],
+            "request": _plain(received.request)[:300],
             "source_at": max((entry.source_at for entry in entries), default=None),
             "partition": int(entries[0].route.rpartition(".")[2]) if one else None,
             "patient_key": self._patient_id(one) or None if one else None,
@@ -247,4 +248,5 @@ def place_of(fault: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("\x00", "")
+    """Return a text as every database keeps it: a name that is no UTF-8 has halves of characters in it."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()

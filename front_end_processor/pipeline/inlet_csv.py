@@ -60,9 +60,13 @@ class CsvInlet:
         for place, part in enumerate(parts(extract, now), 1):
             # One after the other: a later row may build on what an earlier one left.
             captured = self._submit(name, f"{name}#{place}", part)
-            wait(captured)
-            if captured.refusal is not None:
-                extract.bad += [_as_bad(row, captured.refusal.text) for row in part.rows]
+            refusal = captured.refusal
+            try:
+                wait(captured)
+            except Rejected as fault:
+                refusal = fault
+            if refusal is not None:
+                extract.bad += [_as_bad(row, refusal.text) for row in part.rows]
             else:
                 rows += len(part.rows)
         if not extract.bad:

@@ -6,14 +6,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import orjson
 import structlog
 from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from esb.envelope import deflate
 from esb.errors import HieError, NotNow
@@ -21,6 +19,8 @@ from esb.prepared import Prepared
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Known, Settled, Verdict, decide
 from front_end_processor.cache.tables import CAPTURED, SET_ASIDE, alias, blob, blob_need, message, outbox
+from front_end_processor.pipeline.faults import TRIES, NotKept, is_of_content, set_aside
+from front_end_processor.pipeline.submission import BlobContent, Submission
 
 MAX_BATCH = 200
 MAX_BATCH_BYTES = 32 * 1024 * 1024
@@ -31,56 +31,6 @@ log = structlog.get_logger()
 
 class NotStored(NotNow):
     """Not stored: the local database does not take messages at the moment; send it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """One entry towards the hub: its routing key, its body and what the hub needs before it."""
-
-    route: str
-    kind: str
-    source_at: datetime
-    body: bytes
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BlobContent:
-    """A large content, sealed for the hub, named by the SHA-256 of what it was."""
-
-    hash: str
-    size: int
-    content_type: str
-    content: bytes
-
-
-@dataclass(slots=True)
-class Submission:
-    """One message on its way into the cache.
-
-    row: the columns of its message row that do not depend on what is there already.
-    refusal: why it cannot be normalised; empty if it can, then `entries` says what it became.
-    may_reuse: whether its control id may stand over other content. replaces: the row a replay works on.
-    """
-
-    row: dict[str, Any]
-    refusal: str
-    entries: Sequence[OutboxEntry] = ()
-    aliases: Sequence[tuple[str, str, str]] = ()
-    blobs: Sequence[BlobContent] = ()
-    may_reuse: bool = False
-    replaces: int | None = None
-    settled: Future[Settled] = field(default_factory=Future)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The sender and its control id."""
-        return str(self.row["sender"]), str(self.row["control_id"])
-
-    @property
-    def size(self) -> int:
-        """How many bytes it writes, about."""
-        return len(self.row["raw"]) + sum(len(entry.body) for entry in self.entries)
 
 
 class Writer:
@@ -149,28 +99,54 @@ class Writer:
         try:
             settled = self._commit(batch)
         except Exception as fault:  # noqa: BLE001 - every waiting sender needs an answer, whatever broke
-            self._next = None
-            if len(batch) > 1 and not isinstance(fault, OperationalError):
+            if len(batch) > 1 and is_of_content(fault):
                 for submission in batch:  # one bad row must not refuse its neighbours
                     self._write([submission])
                 return
-            cause = type(fault.orig if isinstance(fault, DBAPIError) else fault).__name__
-            log.error("capture.not_stored", messages=len(batch), cause=cause)
+            answer = self._answer_alone(batch[0], fault) if len(batch) == 1 else _not_stored(batch, fault)
             for submission in batch:
-                submission.settled.set_exception(NotStored())
+                if isinstance(answer, Settled):
+                    submission.settled.set_result(answer)
+                else:
+                    submission.settled.set_exception(answer)
             return
         for submission, fate in zip(batch, settled, strict=True):
             submission.settled.set_result(fate)
         if any(submission.entries for submission in batch):
             self._stored()
 
+    def _answer_alone(self, submission: Submission, fault: Exception) -> Settled | HieError:
+        """Try a message that failed by itself again; set it aside where its content breaks the writing."""
+        for _ in range(TRIES - 1):
+            if not is_of_content(fault):
+                break
+            try:
+                (settled,) = self._commit([submission])
+            except Exception as again:  # noqa: BLE001 - as in `_write`
+                fault = again
+            else:
+                self._stored()
+                return settled
+        if not is_of_content(fault):
+            return _not_stored([submission], fault)
+        for with_raw in (True, False):
+            try:
+                self._commit([set_aside(submission, with_raw=with_raw)])
+            except Exception as again:  # noqa: BLE001 - as in `_write`
+                fault = again
+            else:
+                log.error("capture.set_aside", cause=_cause(fault))
+                return NotKept()
+        return _not_stored([submission], fault)
+
     def _commit(self, batch: list[Submission]) -> list[Settled]:
         # Here and not where they were made: deflating runs beside the threads that normalise.
         payloads = {id(entry): deflate(entry.body) for submission in batch for entry in submission.entries}
+        # Read again unless this commit succeeds.
+        begin, self._next = self._next, None
         with self._cache.writing() as connection:
-            if self._next is None:
-                self._next = _highest(connection) + 1
-            work = _Work(connection, self._epoch, self._exchange, self._next, payloads)
+            begin = _highest(connection) + 1 if begin is None else begin
+            work = _Work(connection, self._epoch, self._exchange, begin, payloads)
             settled = work.settle(batch)
             work.write()
         self._next = work.next_seq
@@ -367,3 +343,12 @@ def _with(warnings: str, remark: str) -> str:
 def failure(fault: BaseException) -> HieError:
     """Return what a sender is told when its message's future failed."""
     return fault if isinstance(fault, HieError) else NotStored()
+
+
+def _not_stored(batch: Sequence[Submission], fault: Exception) -> NotStored:
+    log.error("capture.not_stored", messages=len(batch), cause=_cause(fault))
+    return NotStored()
+
+
+def _cause(fault: Exception) -> str:
+    return type(fault.orig if isinstance(fault, DBAPIError) else fault).__name__

@@ -1,9 +1,11 @@
 """Capture on a real SQLite file: one fate per message, shared commits, no answer before the disk."""
 
+import asyncio
 import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -21,7 +23,9 @@ from front_end_processor.cache.fates import Verdict
 from front_end_processor.cache.migrate import alembic_config, migrate
 from front_end_processor.cache.station import ForeignCache
 from front_end_processor.cache.tables import REVISION, metadata, outbox
-from front_end_processor.pipeline.inlets import replay
+from front_end_processor.pipeline.capture import Received
+from front_end_processor.pipeline.faults import NotKept
+from front_end_processor.pipeline.inlets import replay, wait
 from front_end_processor.pipeline.writer import NotStored
 from tests.fep_world import adt, capture, fates, processor, rows, sent
 
@@ -118,6 +122,50 @@ def test_a_full_disk_means_not_stored(tmp_path):
             capture(
                 fep, adt("A1", more="NTE|1||" + "".join(chr(0x4E00 + i % 9999) for i in range(30000)) + "\r")
             )
+
+
+def test_a_message_that_breaks_the_writing_is_set_aside_and_its_neighbours_are_kept(tmp_path):
+    with processor(tmp_path) as fep:
+        normalise = fep.capture._normalisers["mllp"]
+
+        def broken(received):
+            made = normalise(received)
+            if b"BREAKS" not in received.raw:
+                return made
+            return replace(made, entries=[replace(made.entries[0], kind="ADT^\ud800")])
+
+        fep.capture._normalisers["mllp"] = broken
+        taken = [fep.capture.take(Received("mllp", adt(name))) for name in ("A0", "BREAKS", "A2")]
+        assert wait(taken[0]).fate is wait(taken[2]).fate is Verdict.CAPTURED
+        with pytest.raises(NotKept):
+            wait(taken[1])
+        (row,) = [row for row in rows(fep) if row.fate == "set_aside"]
+        assert (row.control_id, row.raw, row.reason) == ("BREAKS", adt("BREAKS"), NotKept.describe())
+        assert len(rows(fep, outbox)) == 2
+        fep.capture._normalisers["mllp"] = normalise
+        assert replay(fep.capture, fep.cache, row.seq).fate is Verdict.CAPTURED
+
+
+def test_a_sender_is_told_ae_where_the_content_is_at_fault_and_the_next_is_kept(tmp_path):
+    with processor(tmp_path) as fep:
+        normalise = fep.capture._normalisers["mllp"]
+        fep.capture._normalisers["mllp"] = lambda received: replace(
+            made := normalise(received), entries=[replace(made.entries[0], kind="ADT^\ud800")]
+        )
+        answer = asyncio.run(_answer(fep, adt("A1")))
+    assert b"MSA|AE|A1|" in answer
+
+
+async def _answer(fep, raw):
+    return await fep.hl7.capture(raw, "peer")
+
+
+def test_a_file_whose_name_is_no_utf8_is_kept(tmp_path):
+    name = b"patients-20260401-\xff.csv".decode("utf-8", "surrogateescape")
+    with processor(tmp_path) as fep:
+        wait(fep.capture.take(Received("mllp", adt("A1"), request=name)))
+        (row,) = rows(fep)
+    assert row.request == "patients-20260401-?.csv"
 
 
 def test_what_was_set_aside_is_replayed_after_a_fix_without_doubling(tmp_path):
