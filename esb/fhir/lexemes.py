@@ -7,22 +7,25 @@ accepted by the validator: one parse serves all. An integer of up to 18 digits b
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 import orjson
 
-from esb.errors import Malformed
+from esb.errors import Issue, Malformed
+from esb.fhir.misfits import place_of_misfit
 
 MAX_NUMBER_LENGTH = 100
 MAX_EXPONENT = 400
 MAX_NESTING = 254  # what orjson writes
+TOO_DEEP = "The content nests too deeply; flatten it."
 
 
 def loads(raw: bytes | str) -> dict[str, Any]:
     """Return the JSON object of a text, decimals as `Decimal`.
 
-    Raises: Malformed if it is no JSON object in UTF-8, nests too deeply, or names a key twice.
+    Raises: Malformed if it is no JSON object in UTF-8, nests too deeply, names a key twice, or holds a text
+        or a number that cannot be kept; it names the element.
     """
     parsed = loads_any(raw)
     if not isinstance(parsed, dict):
@@ -39,17 +42,40 @@ def loads_any(raw: bytes | str) -> Any:
     if text.startswith("\ufeff"):
         text = text[1:]
     try:
-        parsed = _DECODER.decode(text)
-        written = dumps(parsed)
+        return _decoded(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise Malformed(f"The content is not JSON ({place}); check that it was sent whole.") from None
     except RecursionError:
-        raise Malformed("The content nests too deeply; flatten it.") from None
+        raise Malformed(TOO_DEEP) from None
+    except Malformed as error:
+        place = "" if error.text == TOO_DEEP else place_of_misfit(text, is_number)
+        said = f"{place}: {error.text}" if place else error.text
+        raise Malformed(said, issues=[Issue(place, said, error.code)]) from None
+
+
+def _decoded(text: str) -> Any:
+    parsed = _DECODER.decode(text)
+    written = dumps(parsed)
     # Each member has one colon outside strings; a key named twice leaves fewer behind.
     if text.count(":") != written.count(b":") or "\\u003" in text:
         _check_unique_keys(text)
+    if b"\\u0000" in written and _has_nul(parsed):
+        raise Malformed("A text holds the character U+0000; leave it out.")
     return parsed
+
+
+def _has_nul(parsed: Any) -> bool:
+    """Say whether a text or key holds a NUL, which no database keeps; what looks like one is often not."""
+    queue = [parsed]
+    for node in queue:  # grows while it is read
+        if isinstance(node, dict):
+            queue += [*node, *node.values()]
+        elif isinstance(node, list):
+            queue += node
+        elif isinstance(node, str) and "\0" in node:
+            return True
+    return False
 
 
 def dumps(obj: Any) -> bytes:
@@ -63,7 +89,7 @@ def dumps(obj: Any) -> bytes:
         if "surrogates" in str(error):
             raise Malformed("A text holds half a character (lone surrogate); send it whole.") from None
         if "ecursion" in str(error):
-            raise Malformed("The content nests too deeply; flatten it.") from None
+            raise Malformed(TOO_DEEP) from None
         raise
 
 
@@ -78,15 +104,29 @@ def _number(value: object) -> orjson.Fragment:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def is_number(lexeme: str) -> bool:
+    """Say whether a number can be kept: of up to 100 characters, its exponent within reason."""
+    try:
+        _decimal(lexeme)
+    except Malformed:
+        return False
+    return True
+
+
 def _decimal(lexeme: str) -> Decimal:
-    number = Decimal(lexeme)
-    if len(lexeme) > MAX_NUMBER_LENGTH or abs(number.adjusted()) > MAX_EXPONENT:
-        raise Malformed("A number is longer than any system can keep; FHIR decimals have up to 18 digits.")
-    return number
+    if len(lexeme) <= MAX_NUMBER_LENGTH:
+        try:
+            number = Decimal(lexeme)
+        except InvalidOperation:  # an exponent beyond what can be held
+            pass
+        else:
+            if abs(number.adjusted()) <= MAX_EXPONENT:
+                return number
+    raise Malformed("A number is longer than any system can keep; FHIR decimals have up to 18 digits.")
 
 
 def _integer(lexeme: str) -> int | Decimal:
-    return int(lexeme) if len(lexeme) <= 18 else _decimal(lexeme)
+    return int(lexeme) if len(lexeme) <= 18 and lexeme != "-0" else _decimal(lexeme)
 
 
 def _constant(_: str) -> NoReturn:

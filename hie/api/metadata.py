@@ -92,10 +92,9 @@ def _security(base_url: str) -> dict[str, Any]:
 def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
     words = {route.operation for route in routes if route.asked is None}
     by_type = {route.method for route in routes if len(route.steps) == 1}
-    described: dict[str, Any] = {
-        "type": type_,
-        "interaction": [{"code": code} for code in OF_A_TYPE if code in words],
-    }
+    described: dict[str, Any] = {"type": type_}
+    if codes := [{"code": code} for code in OF_A_TYPE if code in words]:
+        described["interaction"] = codes
     if "update" in words:
         described |= {
             "versioning": "versioned-update",

@@ -105,5 +105,6 @@ def of_type(routes: Iterable[Route], type_: str) -> list[Route]:
     return [
         route
         for route in routes
-        if route.type == type_ or (route.is_of_any_type and type_ not in asking.MADE_BY_THE_HUB)
+        if route.type == type_
+        or (route.is_of_any_type and type_ not in asking.MADE_BY_THE_HUB | asking.NEVER_KEPT)
     ]

@@ -1,5 +1,6 @@
 """Bad input of every kind gets a clear 4xx that repeats nothing of it."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from hie.schema import Resource
-from tests.hub_world import Caller, Json, entry, is_outcome, patient, transaction
+from tests.hub_world import PATCH, Caller, Json, entry, is_outcome, patient, transaction
 
 DEEP = b'{"resourceType":"Patient","extension":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
 
@@ -33,6 +34,10 @@ BAD = {
     "deep": DEEP,
     "huge number": b'{"resourceType":"Patient","multipleBirthInteger":' + b"9" * 5000 + b"}",
     "exponent": b'{"resourceType":"Patient","multipleBirthInteger":1e999999}',
+    "exponent beyond all": b'{"resourceType":"Patient","multipleBirthInteger":1e99999999999999999999}',
+    "NUL": b'{"resourceType":"Patient","name":[{"text":"a\\u0000b"}]}',
+    "NUL in a key": b'{"resourceType":"Patient","a\\u0000b":1}',
+    "key with half a character": b'{"resourceType":"Patient","\\ud800":1}',
     "meta no object": b'{"resourceType":"Patient","meta":"x"}',
     "many keys": b'{"resourceType":"Patient"' + b"".join(b',"k%d":1' % n for n in range(20000)) + b"}",
 }
@@ -43,6 +48,29 @@ BAD = {
 def test_bad_content_gets_a_clear_no(call: Caller, method: str, path: str, body: bytes) -> None:
     answer = call(method, path, body)
     assert 400 <= answer.status_code < 500, answer.text
+    assert is_outcome(answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (BAD["lone surrogate"], "Patient.name[0].text"),
+        (BAD["NUL"], "Patient.name[0].text"),
+        (BAD["twice the same key"], "Patient.gender"),
+        (BAD["exponent beyond all"], "Patient.multipleBirthInteger"),
+        (BAD["unknown element"], "Patient.nmae"),
+        (BAD["wrong shape"], "Patient.name"),
+    ],
+)
+def test_bad_content_is_refused_with_its_element_named(call: Caller, body: bytes, place: str) -> None:
+    issue = call("POST", "/Patient", body).get_json()["issue"][0]
+    assert issue["expression"] == [place]
+
+
+def test_a_small_gzip_that_unpacks_to_too_much_is_refused(call: Caller) -> None:
+    bomb = gzip.compress(b'{"resourceType":"Patient","id":"' + b"a" * 200_000_000 + b'"}')
+    answer = call("POST", "/Patient", bomb, Content_Encoding="gzip")
+    assert answer.status_code == 413
     assert is_outcome(answer)
 
 
@@ -66,6 +94,19 @@ BAD_BUNDLES: dict[str, Any] = {
     "ifMatch": transaction(entry(patient("b") | {"id": "b"}, "PUT", "Patient/b", ifMatch="x")),
     "ifNoneExist bad": transaction(entry(patient("b"), "POST", "Patient", ifNoneExist="nmae=x")),
     "ifNoneExist empty": transaction(entry(patient("b"), "POST", "Patient", ifNoneExist="?")),
+    "one fullUrl twice": transaction(
+        entry(patient("b"), "POST", "Patient", "urn:uuid:0c2a1d5e-0000-4000-8000-000000000009"),
+        entry(patient("b"), "POST", "Patient", "urn:uuid:0c2a1d5e-0000-4000-8000-000000000009"),
+    ),
+    "an operation": transaction(entry(None, "GET", "Patient/b/$everything")),
+    "a version written to": transaction(entry(patient("b") | {"id": "b"}, "PUT", "Patient/b/_history/1")),
+    "an ETag for a PUT": transaction(
+        entry(patient("b") | {"id": "b"}, "PUT", "Patient/b", ifNoneMatch='W/"1"')
+    ),
+    "patch no base64": transaction(
+        entry({"resourceType": "Binary", "contentType": PATCH, "data": "eA=="}, "PATCH", "Patient/b")
+    ),
+    "Parameters kept": transaction(entry({"resourceType": "Parameters"}, "POST", "Parameters")),
     "patch no patch": transaction(
         entry({"resourceType": "Binary", "contentType": "x"}, "PATCH", "Patient/b")
     ),
