@@ -210,6 +210,11 @@ def han_name(type_: str) -> Emit:
                     (given_path, spelt_given),
                 ):
                     found.tokens.update(tokens.prefixes(path, spelt))
+        for part in map(tokens.folded, names.later_parts(str(value.get("text") or ""))):
+            found.tokens.update(tokens.prefixes(name, part))
+            if names.is_han(part):
+                for _, spelt, initials in names.readings("", part):
+                    found.tokens.update(tokens.prefixes(name, spelt), tokens.prefixes(name, initials))
 
     return emit
 

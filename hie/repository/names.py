@@ -45,6 +45,11 @@ def split_han(name: str) -> tuple[str, str]:
     return name[:size], name[size:]
 
 
+def later_parts(name: str) -> list[str]:
+    """Return what stands behind the dots of a name as 阿依古丽·买买提, which people are called by too."""
+    return [part for part in re.split("[·•・‧]", name)[1:] if part.strip()]
+
+
 @lru_cache(maxsize=20_000)
 def readings(family: str, given: str) -> tuple[tuple[str, str, str], ...]:
     """Return (pinyin of the surname, pinyin of the given name, initials) per likely reading of a Han name."""
