@@ -215,9 +215,9 @@ def test_a_plain_page_is_one_statement_and_its_audit_row(app: Flask, call: Calle
 
 def test_includes_that_go_round_and_round_are_cut(app: Flask, call: Caller) -> None:
     """Sixty Organizations below each other in a ring, each pointed at by forty: 2,460 within reach."""
-    entries = []
+    entries: list[Json] = []
     for n in range(60):
-        ring = {"resourceType": "Organization", "id": f"ring-{n}", "name": "R"}
+        ring: Json = {"resourceType": "Organization", "id": f"ring-{n}", "name": "R"}
         ring["partOf"] = {"reference": f"Organization/ring-{(n + 1) % 60}"}
         entries.append(ring)
         for m in range(40):
