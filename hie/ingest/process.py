@@ -149,7 +149,8 @@ class Chores:
         publisher.start()
         relay.start()
         self._relay = relay
-        sealing = threading.Thread(target=self._seal, args=(stopping,), name="sealing", daemon=True)
+        over = threading.Event()
+        sealing = threading.Thread(target=self._seal, args=(over,), name="sealing", daemon=True)
         sealing.start()
         try:
             while not stopping.wait(CHORES_EVERY_S):
@@ -157,13 +158,17 @@ class Chores:
                 connection.commit()
         finally:
             self._relay = None
+            over.set()
             relay.stop()
             publisher.stop()
+            # Whoever leads next begins when this one has ended.
+            sealing.join()
 
-    def _seal(self, stopping: threading.Event) -> None:
-        while self._relay is not None and not stopping.wait(SEAL_EVERY_S):
+    def _seal(self, over: threading.Event) -> None:
+        """Seal until this lead is over."""
+        while not over.wait(SEAL_EVERY_S):
             try:
-                seal_audit(self._engine, stopping.wait)
+                seal_audit(self._engine, over.wait)
                 self._transact(lambda c: prune(c, outbox, settled_before=datetime.now(UTC) - PRUNE_AFTER))
             except DBAPIError as error:
                 log.warning("sealing.database_away", kind=type(error).__name__)

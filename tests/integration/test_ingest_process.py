@@ -196,3 +196,37 @@ def test_a_leader_that_the_database_refuses_gives_its_lead_away(engine: sa.Engin
         lock = sa.select(sa.func.pg_try_advisory_lock(CHORES_LOCK))
         until(lambda: other.scalar(lock) is True, 10)
         other.invalidate()
+
+
+def test_a_lead_is_given_away_only_when_its_sealing_has_ended(
+    engine: sa.Engine, bus: Broker, monkeypatch
+) -> None:
+    monkeypatch.setattr("hie.ingest.process.SEAL_EVERY_S", 0.01)
+    monkeypatch.setattr("hie.ingest.process.CHORES_EVERY_S", 0.01)
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def sealing(_engine: sa.Engine, _wait: object) -> int:
+        begun.set()
+        may_end.wait(20)
+        ended.set()
+        return 0
+
+    monkeypatch.setattr("hie.ingest.process.seal_audit", sealing)
+    config = Config.from_env(
+        {
+            "HIE_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+            "HIE_AMQP_URL": bus.url(HUB_USER, "hub-word"),
+        }
+    )
+    chores = Chores(config, engine, SENDER, name="test")
+    stopping = threading.Event()
+    with engine.connect() as connection:
+        lead = threading.Thread(target=chores._lead, args=(connection, stopping))
+        lead.start()
+        assert begun.wait(20)
+        stopping.set()
+        until(lambda: chores._relay is None, 20)
+        assert lead.is_alive() and not ended.is_set()
+        may_end.set()
+        lead.join(20)
+    assert ended.is_set() and not lead.is_alive()
