@@ -98,7 +98,8 @@ def _refusals(session: Session, now: datetime, by: Actor) -> int:
                 AuditEventRow.at > now - WINDOW,
                 AuditEventRow.operation == OPERATION,
                 AuditEventRow.outcome == 4,
-                AuditEventRow.http == 403,
+                # What this service refused; not a form that was not filled in, nor the pause itself.
+                AuditEventRow.resource_type == "Patient",
             )
         )
         or 0
