@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pika
 import pytest
@@ -346,6 +347,24 @@ def test_the_outbox_reaches_the_hub_sealed_and_is_closed_by_the_receipt(empty_bu
         assert mark_settled(connection, outbox, receipts, now=AT) == 0
         assert backlog(connection, outbox).unsettled == 0
         assert prune(connection, outbox, settled_before=AT + timedelta(seconds=1)) == 120
+
+
+def test_a_source_time_is_sent_as_the_instant_it_was_whatever_zone_it_came_in(cache, outbox):
+    at = datetime(2026, 3, 1, 15, 33, tzinfo=ZoneInfo("Asia/Shanghai"))
+    with cache.begin() as connection:
+        row = {
+            "epoch": 1,
+            "exchange": RECORDS,
+            "route": "H01.0",
+            "kind": "ADT^A01",
+            "payload": deflate(b"{}"),
+        }
+        connection.execute(outbox.insert(), row | {"source_at": at, "created_at": at})
+        (found,) = due(connection, outbox, now=AT, resend_after=timedelta(minutes=1), limit=10)
+    assert (found.source_at, found.source_at.utcoffset()) == (at, timedelta(0))
+    with pytest.raises(sa.exc.StatementError), cache.begin() as connection:
+        naive = row | {"source_at": at.replace(tzinfo=None), "created_at": at}
+        connection.execute(outbox.insert(), naive)
 
 
 def test_what_has_no_queue_holds_up_nothing_else(empty_bus, publisher, cache, outbox):
