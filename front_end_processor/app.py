@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import structlog
 import waitress
@@ -263,10 +264,23 @@ def exit_at_once(args: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
+def exit_on_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End the process when a task or callback of the loop broke, as when a thread did; without its text."""
+    fault = context.get("exception")
+    if fault is None or isinstance(fault, OSError):
+        # A peer that went away, or a remark of the loop's own.
+        log.warning("loop.remark", kind=type(fault).__name__ if fault else "")
+        return
+    log.critical("task.broke", kind=type(fault).__name__)
+    traceback.print_tb(fault.__traceback__)
+    os._exit(1)
+
+
 async def run(processor: Processor) -> int:
     """Run until SIGTERM or SIGINT, or until a part breaks; return the exit status."""
     threading.excepthook = exit_at_once
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(exit_on_task)
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stopping.set)

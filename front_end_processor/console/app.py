@@ -23,7 +23,7 @@ from front_end_processor.console.content import Shown, show
 from front_end_processor.console.filters import FATES, KEPT, read_filters
 from front_end_processor.console.gate import TRIES_S, Gate
 from front_end_processor.console.metrics import render as render_metrics
-from front_end_processor.console.reasons import in_chinese
+from front_end_processor.console.reasons import in_chinese, in_zone
 from front_end_processor.console.texts import FACES, FAMILIES, LANGUAGES, TEXTS
 from front_end_processor.console.view import ENTRIES_SHOWN, Console
 
@@ -86,6 +86,10 @@ def _prepare(app: Flask, console: Console) -> None:
             response.set_cookie("lang", request.args["lang"], max_age=31536000, samesite="Strict")
         return response
 
+    def plainly(reason: str) -> str:
+        in_zone_here = in_zone(reason, console.zone)
+        return in_chinese(in_zone_here) if g.get("language", "") == "zh" else in_zone_here
+
     @app.context_processor
     def common() -> dict[str, Any]:
         return {
@@ -97,7 +101,7 @@ def _prepare(app: Flask, console: Console) -> None:
             "here": _here,
             "listed": _listed,
             "kept": _kept(),
-            "plainly": in_chinese if g.get("language", "") == "zh" else str,
+            "plainly": plainly,
             "faces": FACES,
             "link": console.link() if "who" in session else None,
         }

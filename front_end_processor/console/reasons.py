@@ -6,6 +6,7 @@ What is not in the table stays as it is, so a new reason is never hidden.
 from __future__ import annotations
 
 import re
+from datetime import datetime, tzinfo
 from functools import lru_cache
 
 # part of a reason: how the Chinese page says it
@@ -128,6 +129,16 @@ _SAID: tuple[tuple[str, str], ...] = (
     ),
 )
 _TABLE = tuple((re.compile(pattern), said) for pattern, said in _SAID)
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
+
+
+def in_zone(reason: str, zone: tzinfo) -> str:
+    """Return a reason with its instants as the page shows all others: in the hospital's zone."""
+    return _INSTANT.sub(
+        lambda found: datetime.fromisoformat(found[0]).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"), reason
+    )
 
 
 @lru_cache(maxsize=512)

@@ -197,6 +197,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "table_caption": ("收到的消息，最新在前", "What came in, newest first"),
     "milliseconds": ("毫秒", "ms"),
     "resource_count": ("个资源", "resources"),
+    "resource_one": ("个资源", "resource"),
 }
 
 TEXTS: Mapping[str, Mapping[str, str]] = {

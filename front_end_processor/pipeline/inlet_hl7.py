@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from esb.errors import HieError, TooLarge
 from front_end_processor.adapters.hl7v2.ack import acknowledge, answer_to, header
 from front_end_processor.adapters.hl7v2.errors import UNKNOWN_KEY, Unreadable, Unusable
+from front_end_processor.adapters.hl7v2.framing import condition_of
 from front_end_processor.cache.fates import Settled, Verdict
 from front_end_processor.normalise.hl7v2 import normalise_hl7
 from front_end_processor.normalise.ids import Ids
@@ -55,7 +56,7 @@ class Hl7Inlet:
 
     def refuse(self, raw: bytes, peer: str, reason: str) -> Awaitable[bytes]:
         """Submit the note of what is no proper frame; the awaitable gives its AR."""
-        fault = Unreadable(reason)
+        fault = Unreadable(reason, condition=condition_of(reason))
         received = described(Received("mllp", raw, peer=peer), self._profile)
         try:
             settled = self._capture.refuse(received, TooLarge(reason), len(raw))

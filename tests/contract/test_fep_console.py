@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import look, outbox
 from front_end_processor.console.content import show
 from front_end_processor.console.view import LinkState
+from front_end_processor.pipeline.capture import Received
+from front_end_processor.pipeline.inlets import wait
 from tests.fep_world import PASSWORD, adt, capture, processor, rows
 
 
@@ -94,6 +97,21 @@ def test_when_the_hub_has_stored_it_the_list_says_so_and_when(engineer, fep):
     page = engineer.get("/").text
     assert "中心已入库" in page
     assert "2026-04-01 10:03:04" in page
+
+
+def test_every_time_of_a_page_is_in_the_hospitals_zone(engineer, fep, tmp_path):
+    raw = adt("GOOD", name="李^四")
+    wait(fep.capture.take(Received("mllp", raw, may_reuse=True)))
+    newest = rows(fep)[-1]
+    page = engineer.get(f"/messages/{newest.seq}").text
+    first = rows(fep)[0].received_at.astimezone(ZoneInfo("Asia/Shanghai"))
+    assert f"控制号已用于另一内容（消息 1，接收于 {first:%Y-%m-%d %H:%M:%S}）" in page
+
+
+def test_one_resource_is_one_resource(engineer, fep):
+    capture(fep, adt("ONE", event="A29"))
+    seq = rows(fep)[-1].seq
+    assert "1 resource<" in engineer.get(f"/messages/{seq}?lang=en").text
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,21 @@ def test_two_entries_of_one_thing_with_different_content_are_refused(http):
     assert http.post("/fhir", json=body, headers=AUTH).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "address", "allow"),
+    [
+        ("GET", "/fhir/Patient/p1", "POST, PUT, DELETE"),
+        ("PATCH", "/fhir/Patient/p1", "POST, PUT, DELETE"),
+        ("GET", "/fhir", "POST"),
+        ("PUT", "/fhir", "POST"),
+    ],
+)
+def test_a_method_that_is_not_taken_is_answered_with_those_that_are(http, method, address, allow):
+    answer = http.open(address, method=method, headers=AUTH, json={} if method != "GET" else None)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+    assert answer.json["resourceType"] == "OperationOutcome"
+
+
 def test_the_inlet_says_what_it_can_without_a_token(http):
     answer = http.get("/fhir/metadata")
     assert (answer.status_code, answer.json["fhirVersion"]) == (200, "4.0.1")

@@ -1,5 +1,6 @@
 """A processor as a process, killed and stopped at bad moments."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from front_end_processor.adapters.hl7v2.client import Client
+from front_end_processor.app import exit_on_task
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.tables import message, outbox
 from tests.fep_world import ROOT, TOKEN, Running, adt, settings, until
@@ -183,3 +185,19 @@ CHARGES = (
     "费用流水号,患者编号,就诊流水号,项目代码,项目名称,费用类别代码,费用类别,数量,单价,金额,费用状态,收费时间,记账日期,更新时间\n"
     "C1,P1,V1,X01,阿莫西林,01,西药费,2,6.25,12.50,normal,2026-04-01 10:00:00,2026-04-01,2026-04-01 10:00:00\n"
 )
+
+
+def test_a_task_that_breaks_ends_the_process(monkeypatch):
+    ended = []
+    monkeypatch.setattr("front_end_processor.app.os._exit", ended.append)
+
+    async def world() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(exit_on_task)
+        loop.call_soon(int, "no number")
+        loop.call_exception_handler({"message": "a peer is gone", "exception": ConnectionResetError()})
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(world())
+    assert ended == [1]

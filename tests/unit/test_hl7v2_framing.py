@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from front_end_processor.adapters.hl7v2.framing import END, HALF, KEPT, START, Framer, Piece
+from front_end_processor.adapters.hl7v2.errors import SEGMENT_SEQUENCE, TOO_LONG
+from front_end_processor.adapters.hl7v2.framing import END, HALF, KEPT, START, Framer, Piece, condition_of
 
 A = b"MSH|^~\\&|A|1\rPID|1\r"
 B = b"MSH|^~\\&|B|2\rPID|2\r"
@@ -89,3 +90,9 @@ def test_a_message_over_the_limit_is_dropped_without_filling_the_memory(step: in
     assert "limit of 100000 bytes" in found[0].fault
     assert found[0].raw.startswith(A) and len(found[0].raw) <= KEPT
     assert found[1] == Piece(B)
+
+
+def test_a_fault_of_a_frame_has_a_code_of_its_own() -> None:
+    framer = Framer(10)
+    pieces = [*framer.feed(b"\x0bMSH|0123456789\x1c\r"), *framer.feed(b"noise\x1c\r\x0bMSH|\x1c\r")]
+    assert [condition_of(piece.fault) for piece in pieces if piece.fault] == [TOO_LONG, SEGMENT_SEQUENCE]

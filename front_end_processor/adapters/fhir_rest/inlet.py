@@ -52,6 +52,17 @@ class Kept:
     bundle_type: str
 
 
+class NotTaken(NotSupported):
+    """This inlet takes what the hospital records; read at the hub's FHIR address."""
+
+    http = 405
+
+    def __init__(self, allow: str, text: str | None = None) -> None:
+        """Keep which methods the address takes (RFC 9110, 15.5.6)."""
+        super().__init__(text)
+        self.allow = allow
+
+
 # (raw, `POST Patient`, control id, peer) -> what it became. Raises: HieError.
 CaptureFhir = Callable[[bytes, str, str, str], Kept]
 Refuse = Callable[[str, str, int, HieError], None]
@@ -72,6 +83,8 @@ class Inlet:
             return self._handle(request)
         except HieError as fault:
             headers = {"WWW-Authenticate": 'Bearer realm="fep"'} if fault.http == 401 else {}
+            if isinstance(fault, NotTaken):
+                headers["Allow"] = fault.allow
             if isinstance(fault, NotNow):
                 headers["Retry-After"] = "2"
             return _json(fault.http, outcome_of(fault), headers)
@@ -82,11 +95,11 @@ class Inlet:
             return _json(200, capability_statement(request.base_url))
         self._authenticate(request.headers.get("authorization", ""))
         if request.method not in ("POST", "PUT", "DELETE"):
-            raise NotSupported("This inlet takes what the hospital records; read at the hub's FHIR address.")
+            raise NotTaken("POST, PUT, DELETE" if path else "POST")
+        if not path and request.method != "POST":
+            raise NotTaken("POST", "The base address takes POST of a Bundle.")
         address = f"{request.method} {path}".strip()
         body = self._body(request, address)
-        if not path and request.method != "POST":
-            raise NotSupported("The base address takes POST of a Bundle.")
         control_id = next((v for name in _ID_HEADERS if (v := request.headers.get(name, "").strip())), "")
         kept = self.capture(body, f"{request.method} {path}", control_id[:200], request.peer)
         prefer = request.headers.get("prefer", "")

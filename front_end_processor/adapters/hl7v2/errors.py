@@ -8,6 +8,7 @@ SEGMENT_SEQUENCE = "100"
 FIELD_MISSING = "101"
 DATA_TYPE = "102"
 NOT_IN_TABLE = "103"
+TOO_LONG = "104"
 MESSAGE_TYPE = "200"
 EVENT_CODE = "201"
 VERSION_ID = "203"
@@ -20,6 +21,7 @@ CONDITIONS = {
     FIELD_MISSING: "Required field missing",
     DATA_TYPE: "Data type error",
     NOT_IN_TABLE: "Table value not found",
+    TOO_LONG: "Value too long",
     MESSAGE_TYPE: "Unsupported message type",
     EVENT_CODE: "Unsupported event code",
     VERSION_ID: "Unsupported version id",

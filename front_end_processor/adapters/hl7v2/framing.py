@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from front_end_processor.adapters.hl7v2.errors import SEGMENT_SEQUENCE, TOO_LONG
+
 START = b"\x0b"
 END = b"\x1c\x0d"
 _END_MARK = 0x1C
@@ -33,6 +35,11 @@ TOO_LARGE = "the message is over the size limit of {limit} bytes"
 EMPTY = "an empty frame"
 HALF = "the connection ended in the middle of a frame; send the message again"
 STALLED = "the rest of a frame did not come in time; send the message again"
+
+
+def condition_of(fault: str) -> str:
+    """Return the code of HL7 table 0357 that fits a fault of a frame: segments not whole, or too long."""
+    return TOO_LONG if fault.startswith(TOO_LARGE.partition("{")[0]) else SEGMENT_SEQUENCE
 
 
 class Framer:
