@@ -64,17 +64,20 @@ def everything(type_: str, id_: str | None = None) -> Response:
             found = read.read(session, type_, id_, decision.where)
             subject = SUBJECTS[type_](session, found, reach.people)
         wanted = Asked(subject.within, reach.where, limits, answers.base(), subject.by_patient)
-        if count is None:
-            entries, following = gathered.whole(session, wanted), None
+        following = None
+        is_plain = id_ is not None and type_ == "Patient" and not given
+        if is_plain:
+            entries = gathered.record(session, wanted, subject.compartments)
+        elif count is None:
+            entries = gathered.whole(session, wanted)
         else:
             entries, last = gathered.page(session, wanted, count, _after(how, path, asked))
             following = make_cursor(how.secret, query_digest(path, asked), how.now, last) if last else None
-        is_chosen = bool(given) or type_ != "Patient"
-        if not entries and not is_chosen and CURSOR not in request.args:
+        if is_plain and not entries:
             raise NotFound
         joined = b",".join(entries)
         # Who asks for a person and no more wants it fast: to look through all bytes costs a fifth more.
-        others = gathered.outside(session, joined, wanted, patients=subject.around) if is_chosen else []
+        others = gathered.outside(session, joined, wanted, patients=subject.around) if not is_plain else []
         audit.record(
             session,
             actor=asking.actor(),

@@ -46,7 +46,7 @@ def match() -> Response:
         raise NotValid("$match takes a Patient as its resource.")
     check_resource(patient)
     seen = decide(asking.actor(), "search", "Patient")
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         how = asking.search_by(session, or_(seen.where, reach.where))
         found = candidates(how, patient)
         open_ones = _readable(how, found, seen.where) if reach.masked else {one.id for one in found}

@@ -36,7 +36,7 @@ def summary(id_: str) -> Response:
     given = parameters.asked(operations.operation("summary", "instance", "Patient"))
     if parameters.one(given, "profile", IPS + "Bundle-uv-ips").partition("|")[0] not in PROFILES:
         raise NotSupported("profile: the International Patient Summary alone is made here.")
-    with asking.hub().begin() as session:
+    with asking.hub().look() as session:
         found = read.read(session, "Patient", id_, decision.where)
         compartments = compartments_around(session, id_, reach.people) or [id_]
         record = gather(session, found, compartments, reach.where, answers.base())

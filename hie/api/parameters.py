@@ -102,7 +102,7 @@ def _read(param: Param, value: Any) -> Any:
     try:
         return reader(value)
     except ValueError:
-        raise _wrong(param.name, f"{param.name} is no {param.type}.") from None
+        raise _wrong(param.name, f"{param.name} is no {KINDS.get(param.type, param.type)}.") from None
 
 
 def _text(value: Any) -> str:
@@ -150,8 +150,9 @@ def _complex(value: Any) -> dict[str, Any]:
     return value
 
 
+KINDS = {"integer": "integer above 0", "positiveInt": "integer above 0"}
 READERS: dict[str, Callable[[Any], Any]] = {
-    "integer": _at_least(0),
+    "integer": _at_least(1),
     "positiveInt": _at_least(1),
     "boolean": _boolean,
     "date": _date,

@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from esb.fhir.search_parameters import PARAMETERS
+from esb.prepared import Prepared
 from hie.repository import definitions, tokens
 from hie.repository.conditions import Manner, has_any
 from hie.repository.dates import UTC, Range
+from hie.schema.driver import run
 from hie.schema.repository import NO_COMPARTMENT, Resource
 
 # Types outside the patients' compartments that a record is not complete without.
@@ -125,6 +127,23 @@ class Asked:
     by_patient: bool = False
 
 
+def record(session: Session, asked: Asked, compartments: Sequence[str]) -> list[bytes]:
+    """Return the entries of all that is kept with some patients, without limits: the hot path."""
+    words = _words(asked.base, "match") | {"compartments": list(compartments)}
+    return _sent(run(session, _of_record(asked.where), words).pgresult)
+
+
+@lru_cache(maxsize=1000)
+def _of_record(where: ColumnElement[bool]) -> Prepared:
+    """Return the query within a reach, which the policy gives as the same object again."""
+    return Prepared(KEPT.with_only_columns(ENTRY).where(Resource.compartment == WITHIN, where))
+
+
+@lru_cache(maxsize=1000)
+def _of_outside(where: ColumnElement[bool]) -> Prepared:
+    return Prepared(NAMED.where(where))
+
+
 def whole(session: Session, asked: Asked) -> list[bytes]:
     """Return the entries of all that is asked for, unsorted: to sort them costs twice as much as to read."""
     wanted = KEPT.with_only_columns(ENTRY).where(asked.within, asked.where, *asked.limits.conditions())
@@ -167,15 +186,15 @@ def outside(session: Session, joined: bytes, asked: Asked, *, patients: Sequence
     keys = sorted(set(_pattern(types).findall(joined))) if types else []
     if not keys:
         return []
-    wanted = NAMED.where(asked.where)
-    if asked.limits.since:
-        wanted = wanted.where(Resource.updated_at >= asked.limits.since[0])
     given = {
         "types": [type_.decode() for type_, _ in keys],
         "ids": [id_.decode() for _, id_ in keys],
         "compartments": [NO_COMPARTMENT, *patients],
     }
-    return _entries(session, wanted, _words(asked.base, "include") | given)
+    words = _words(asked.base, "include") | given
+    if not asked.limits.since:
+        return _sent(run(session, _of_outside(asked.where), words).pgresult)
+    return _entries(session, NAMED.where(asked.where, Resource.updated_at >= asked.limits.since[0]), words)
 
 
 @cache
@@ -190,7 +209,10 @@ def _words(base: str, mode: str) -> dict[str, Any]:
 
 def _entries(session: Session, wanted: Any, given: dict[str, Any]) -> list[bytes]:
     with session.connection().execute(wanted, given) as result:
-        # The UTF-8 that PostgreSQL sent: to decode it and encode it again would double the cost of a row.
-        sent = result.cursor.pgresult
-        value = sent.get_value
-        return [value(row, 0) for row in range(sent.ntuples)]
+        return _sent(result.cursor.pgresult)
+
+
+def _sent(result: Any) -> list[bytes]:
+    """Return the UTF-8 that PostgreSQL sent; to decode and encode it would double the cost of a row."""
+    value = result.get_value
+    return [value(row, 0) for row in range(result.ntuples)]

@@ -19,7 +19,7 @@ DATES = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveT
 
 def observations(how: Search, params: Sequence[tuple[str, str]]) -> Iterator[Match]:
     """Yield all Observations that a search finds. Raises: NotSupported if they are too many."""
-    asked = [*params, ("_count", PAGE), ("_sort", "_id")]
+    asked = [*params, ("_count", PAGE)]
     found = 0
     cursor: list[tuple[str, str]] = []
     while True:

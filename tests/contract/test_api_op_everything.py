@@ -213,4 +213,5 @@ def test_everybody_comes_in_pages_to_a_system_of_the_region_only(
         where = link(answer)
     assert len(seen) == len(set(seen))
     assert set(seen) >= RECORD
+    assert set(shown(call("GET", "/Patient/$everything"))) >= RECORD
     assert shown(call("GET", "/Patient/$everything?_type=Coverage")) == []

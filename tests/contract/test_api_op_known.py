@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from hie.api.operations import OPERATIONS
 from hie.schema import AuditEventRow
-from tests.hub_world import Caller, created, patient
+from tests.hub_world import Caller, Json, created, patient
 from tests.operations_world import text_of
 
 
@@ -66,6 +66,9 @@ def test_what_is_asked_by_post_only_says_so(call: Caller) -> None:
     [
         ("_sinse=2026-01-01", "known are: "),
         ("_since=soon", "_since is no instant"),
+        ("_since=2026-13-45", "_since is no FHIR date"),
+        ("_count=0", "_count is no integer above 0"),
+        ("_type=Pateint", "does not have"),
         ("_since=2026-01-01&_since=2026-01-02", "once only"),
     ],
 )
@@ -73,3 +76,51 @@ def test_a_parameter_that_is_unknown_or_unreadable_is_refused(call: Caller, quer
     answer = call("GET", f"/Patient/{created(call, patient('40'))['id']}/$everything?{query}")
     assert answer.status_code == 400
     assert said in text_of(answer)
+
+
+def test_each_operation_leaves_one_row_that_names_it_also_when_it_is_refused(
+    app: Flask, call: Caller
+) -> None:
+    who = created(call, patient("41"))["id"]
+    composition: Json = {
+        "resourceType": "Composition",
+        "status": "final",
+        "type": {"text": "x"},
+        "title": "x",
+    }
+    composition |= {
+        "date": "2026-01-01",
+        "author": [{"display": "x"}],
+        "subject": {"reference": f"Patient/{who}"},
+    }
+    document = created(call, composition)["id"]
+    labels = {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}],
+    }
+    asked = (
+        ("GET", f"/Patient/{who}/$everything", None),
+        ("GET", "/Patient/$everything?_count=1", None),
+        ("POST", "/Patient/$match", patient("41")),
+        ("GET", f"/Patient/{who}/$summary", None),
+        ("GET", f"/Observation/$lastn?patient={who}", None),
+        ("GET", "/$meta", None),
+        ("GET", "/Patient/$meta", None),
+        ("GET", f"/Patient/{who}/$meta", None),
+        ("POST", f"/Patient/{who}/$meta-add", labels),
+        ("POST", f"/Patient/{who}/$meta-delete", labels),
+        ("POST", "/Patient/$validate", patient("41")),
+        ("GET", f"/Patient/{who}/$validate", None),
+        ("GET", f"/Composition/{document}/$document", None),
+    )
+    engine = app.extensions["hie"].engine
+    for method, path, body in asked:
+        for place, status in ((path, 200), (path + ("&" if "?" in path else "?") + "unheard=of", 400)):
+            assert call(method, place, body).status_code == status, place
+            with Session(engine) as session:
+                last = session.scalars(
+                    sa.select(AuditEventRow).order_by(AuditEventRow.id.desc()).limit(2)
+                ).all()
+            name = "$" + path.partition("$")[2].partition("?")[0]
+            assert (last[0].operation, last[0].http) == (name, status)
+            assert (last[1].operation, last[1].http) != (name, status), "two rows"

@@ -75,7 +75,7 @@ def test_post_asks_the_same(call: Caller) -> None:
     ("query", "said"),
     [
         ("", "needs the parameter patient"),
-        ("patient=l-one&max=0", "max is no positiveInt"),
+        ("patient=l-one&max=0", "max is no integer above 0"),
         ("patient=l-one&date=2024", "no such parameter"),
         ("code=x", "needs the parameter patient"),
     ],
