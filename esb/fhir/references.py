@@ -83,6 +83,8 @@ def _is_reference(name: str, node: dict[str, Any]) -> bool:
 @cache
 def _compartment() -> dict[str, tuple[tuple[tuple[str, ...], bool], ...]]:
     published = load("patient_compartment")
+    # Not in the published compartment, but treated as what its context is (FHIR R4 binary.html#security).
+    published["Binary"] = [{"steps": ["securityContext"], "owner": True}]
     return {
         type_: tuple((tuple(r["steps"]), r["owner"]) for r in found) for type_, found in published.items()
     }

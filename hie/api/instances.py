@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from esb.fhir.validation import check_resource
-from hie.api import answers, asking, conditional, patches, recording, shaping
+from hie.api import answers, asking, binaries, conditional, patches, recording, shaping
 from hie.api.written import audited, written
 from hie.errors import NotFound, NotValid
 from hie.repository import read
@@ -31,10 +32,12 @@ def add_routes(blueprint: Blueprint) -> None:
 @access("read")
 def read_one(type_: str, id_: str) -> Response:
     """Answer the present version of a resource; 304 where the asker has it already."""
-    asking.check_accept(in_parts=True)
+    if not binaries.goes_raw(type_):
+        asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
     with asking.hub().look() as session:
-        found = read.read(session, type_, id_, decision.where)
+        reading = binaries.read_one if type_ == binaries.BINARY else partial(read.read, type_=type_)
+        found = reading(session, id_=id_, where=decision.where)
         audited(session, "R", "read", found.type, found.id, found.compartment)
     return _shown(found)
 
@@ -53,9 +56,15 @@ def read_version(type_: str, id_: str, version: str) -> Response:
 
 
 def _shown(found: read.Stored) -> Response:
+    if binaries.goes_raw(found.type):
+        return binaries.shown(found)
     if asking.has_it_already(found.version, found.updated_at):
         return answers.versioned(b"", found.version, found.updated_at, 304)
-    return answers.versioned(shaping.as_asked(found.content), found.version, found.updated_at)
+    return answers.versioned(shaping.as_asked(_whole(found)), found.version, found.updated_at)
+
+
+def _whole(found: read.Stored) -> bytes:
+    return binaries.whole(found.content) if found.type == binaries.BINARY else found.content
 
 
 @access("create")
@@ -133,7 +142,13 @@ def _write(write: Write, action: str, operation: str) -> Response:
 
 def body_of_type(type_: str) -> dict[str, Any]:
     """Return the resource in the request's body, checked against R4. Raises: as `body_resource`."""
+    if binaries.comes_raw(type_):
+        resource = binaries.resource_of_body((request.view_args or {}).get("id_"))
+        check_resource(resource)
+        return resource
     resource = asking.body_resource()
+    if type_ == binaries.BINARY:
+        binaries.check(resource)
     if resource.get("resourceType") != type_:
         raise NotValid("The resourceType in the body must be the type in the address.")
     check_resource(resource)

@@ -6,11 +6,13 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from esb.blobs import NAME, URL, open_blob
-from esb.seal import Keys, load_public
+from esb.blobs import NAME, URL, name_of, open_blob, seal_blob
+from esb.seal import Keys, PublicKeys, load_public
 from hie.directory.facilities import facility_keys
 from hie.errors import NotFound, NotPermitted
 from hie.schema.repository import Resource
+
+OWN = "binaries"  # the folder of what came to the hub itself
 
 
 def put_blob(session: Session, folder: Path, own: Keys, *, facility: str, name: str, sealed: bytes) -> bool:
@@ -56,6 +58,27 @@ def read_blob(
         raise NotFound("The content has not arrived yet; try again later.")
     keys = load_public(facility_keys(session)[row.facility])
     return open_blob(name, place.read_bytes(), facility=row.facility, sender=keys, own=own), row.compartment
+
+
+def keep_own(folder: Path, own: Keys, *, token: str, content: bytes) -> str:
+    """Keep a content that came to the hub itself, sealed by the hub for itself; return its name.
+
+    Args:
+        token: a word nobody can guess; only who has it and the name can have the content read again.
+    """
+    name = name_of(content)
+    sealed = seal_blob(name, content, facility=token, own=own, to=PublicKeys(own.sign, own.encrypt))
+    write_durably(path_of(folder, OWN, name_of(f"{token}/{name}".encode())), sealed)
+    return name
+
+
+def read_own(folder: Path, own: Keys, *, token: str, name: str) -> bytes:
+    """Return a content that `keep_own` kept. Raises: NotFound."""
+    place = path_of(folder, OWN, name_of(f"{token}/{name}".encode()))
+    if not place.exists():
+        raise NotFound("The content is not there.")
+    sender = PublicKeys(own.sign, own.encrypt)
+    return open_blob(name, place.read_bytes(), facility=token, sender=sender, own=own)
 
 
 def path_of(folder: Path, facility: str, name: str) -> Path:

@@ -1,0 +1,173 @@
+"""Binary as the bytes it holds: by Content-Type in, by Accept out (FHIR R4 binary.html, http.html#binary)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from typing import Any
+
+from flask import Response, request
+from sqlalchemy import ColumnElement, select, true
+from sqlalchemy.orm import Session
+from werkzeug.http import http_date
+
+from esb.fhir import lexemes
+from hie.api import answers, asking
+from hie.directory.own_keys import read_own_keys
+from hie.errors import Gone, NotFound, NotValid
+from hie.repository import blobs, criteria, read
+from hie.schema.repository import Resource
+from hie.security.policy import decide
+
+BINARY = "Binary"
+CONTEXT = "X-Security-Context"
+INLINE = 1 << 20  # what is larger is kept beside the database, sealed
+POINTER = "urn:hie:content"
+PIECE = 1 << 16
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
+REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
+
+
+def comes_raw(type_: str) -> bool:
+    """Say whether the body of a write is the content of a Binary itself."""
+    return type_ == BINARY and asking.media_type() not in asking.JSON_TYPES
+
+
+def goes_raw(type_: str) -> bool:
+    """Say whether the asker of a Binary wants its content: FHIR's own types stand for the resource."""
+    if type_ != BINARY or "_format" in request.args:
+        return False
+    return "json" not in request.headers.get("Accept", "")
+
+
+def resource_of_body(id_: str | None) -> dict[str, Any]:
+    """Return the Binary whose content is the body of the request. Raises: NotValid, TooLarge."""
+    media_type = asking.media_type()
+    if not MEDIA_TYPE.fullmatch(media_type):
+        raise NotValid("The Content-Type of a Binary is a media type.")
+    content = asking.body_bytes()
+    resource: dict[str, Any] = {"resourceType": BINARY} | ({"id": id_} if id_ else {})
+    resource["contentType"] = media_type
+    context = request.headers.get(CONTEXT)
+    if context:
+        resource["securityContext"] = {"reference": context.removeprefix(answers.base() + "/")}
+    if len(content) <= INLINE:
+        resource["data"] = base64.b64encode(content).decode()
+        return resource
+    config, token = asking.hub().config, uuid.uuid4().hex
+    name = blobs.keep_own(config.blob_dir, read_own_keys(config.key_dir), token=token, content=content)
+    resource["_data"] = {"extension": [{"url": POINTER, "valueString": f"{token}/{name}"}]}
+    return resource
+
+
+def check(resource: dict[str, Any]) -> None:
+    """Refuse a Binary that points at a content without having brought it. Raises: NotValid."""
+    if POINTER.encode() in lexemes.dumps(resource.get("_data", {})):
+        raise NotValid("Binary.data is brought with the Binary.")
+
+
+def read_one(session: Session, id_: str, where: ColumnElement[bool]) -> read.Stored:
+    """Return a Binary that may be seen: by its securityContext if it has one, else as any resource, or by a
+    DocumentReference the asker may see that names it.
+
+    Raises: NotFound, Gone.
+    """
+    try:
+        found = read.read(session, BINARY, id_, true())
+    except Gone:
+        # Who may not see it does not learn that it was there.
+        return read.read(session, BINARY, id_, where)
+    context = lexemes.loads(found.content).get("securityContext", {}).get("reference")
+    if context is not None:
+        if not _may_see(session, str(context)):
+            raise NotFound
+        return found
+    try:
+        return read.read(session, BINARY, id_, where)
+    except NotFound:
+        if not _is_named(session, id_):
+            raise
+        return found
+
+
+def _may_see(session: Session, reference: str) -> bool:
+    target = REFERENCE.fullmatch(reference)
+    decision = decide(asking.actor(), "read", target[1]) if target else None
+    if target is None or decision is None or not decision.allowed:
+        return False
+    try:
+        read.read(session, target[1], target[2], decision.where)
+    except (NotFound, Gone):
+        return False
+    return True
+
+
+def _is_named(session: Session, id_: str) -> bool:
+    decision = decide(asking.actor(), "read", "DocumentReference")
+    if not decision.allowed:
+        return False
+    places = f"Binary/{id_},{answers.base()}/Binary/{id_}"
+    named = criteria.condition(
+        session, decision.where, f"DocumentReference?location={places}", asking.hub().config.zone
+    )
+    wanted = select(Resource.id).where(
+        Resource.type == "DocumentReference", ~Resource.deleted, decision.where, named
+    )
+    return session.scalar(wanted.limit(1)) is not None
+
+
+def whole(content: bytes) -> bytes:
+    """Return the stored text of a Binary with its data, where those are kept beside it."""
+    resource = lexemes.loads(content)
+    if _pointer(resource) is None:
+        return content
+    resource["data"] = base64.b64encode(_content(resource)).decode()
+    resource["_data"]["extension"] = [e for e in resource["_data"]["extension"] if e.get("url") != POINTER]
+    if not resource["_data"]["extension"]:
+        del resource["_data"]
+    return lexemes.dumps(resource)
+
+
+def shown(found: read.Stored) -> Response:
+    """Answer the content of a Binary under its own media type."""
+    headers = {
+        "ETag": f'W/"{found.version}"',
+        "Last-Modified": http_date(found.updated_at),
+        "Vary": "Accept",
+        "Content-Disposition": "attachment",
+    }
+    if asking.has_it_already(found.version, found.updated_at):
+        return Response(b"", 304, headers)
+    resource = lexemes.loads(found.content)
+    content = _content(resource)
+    context = resource.get("securityContext", {}).get("reference")
+    if isinstance(context, str):
+        headers[CONTEXT] = context
+    headers["Content-Length"] = str(len(content))
+    pieces = (content[start : start + PIECE] for start in range(0, len(content), PIECE))
+    media_type = resource["contentType"]
+    known = media_type if MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
+    return Response(pieces, headers=headers, content_type=known)
+
+
+def _pointer(resource: dict[str, Any]) -> tuple[str, str] | None:
+    for extension in resource.get("_data", {}).get("extension", ()):
+        if extension.get("url") == POINTER:
+            token, _, name = str(extension.get("valueString")).partition("/")
+            return token, name
+    return None
+
+
+def _content(resource: dict[str, Any]) -> bytes:
+    """Return the bytes of a Binary. Raises: NotFound if they are not there."""
+    pointer = _pointer(resource)
+    if pointer is not None:
+        config = asking.hub().config
+        own = read_own_keys(config.key_dir)
+        return blobs.read_own(config.blob_dir, own, token=pointer[0], name=pointer[1])
+    try:
+        return base64.b64decode(resource.get("data") or "")
+    except (binascii.Error, ValueError):
+        raise NotFound("The data of this Binary are not base64; ask for application/fhir+json.") from None
