@@ -16,6 +16,7 @@ NAMES = {
     "ingest": "transaction bundles to the hub's FHIR API",
     "lookup": "$everything and the portal's record page at 10,000 and at 200,000 resources",
     "repository": "ingest, reads, searches and $everything of the FHIR API beside a bare Flask and psycopg",
+    "growth": "searches, disk and bulk export from 30,000 to two million resources",
     "kill": "20,000 messages while every process in turn dies by kill -9",
 }
 
