@@ -14,7 +14,7 @@ from typing import TypeAlias
 import structlog
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from esb.declare import declare
 from esb.seal import generate_keys, public_part
@@ -65,6 +65,20 @@ def redrive(config: Config, args: argparse.Namespace) -> None:
     with _session(config) as session:
         counts = again(session, config, facility=args.facility)
     print(json.dumps(counts))
+
+
+def reindex(config: Config, _: argparse.Namespace) -> None:
+    """Make the search index anew from what is stored, after a release that searches by more."""
+    from hie.repository.reindexing import reindex as anew
+
+    engine = create_engine(config.database_url, hide_parameters=True)
+    try:
+        done = 0
+        for done in anew(sessionmaker(engine), config.zone):
+            log.info("reindexed %d resources", done)
+    finally:
+        engine.dispose()
+    print(json.dumps({"resources": done}))
 
 
 def add_facility(config: Config, args: argparse.Namespace) -> None:
@@ -241,6 +255,7 @@ def parser() -> argparse.ArgumentParser:
     add(commands, "work", work, "work")
     again = add(commands, "redrive", redrive, "redrive --facility H01")
     again.add_argument("--facility", help="only what this facility sent")
+    add(commands, "reindex", reindex, "reindex")
 
     facility = add(
         group("facility", "member hospitals"),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import or_
 
-from esb.fhir.search_parameters import Parameter
-from hie.errors import NotSupported
+from esb.fhir.search_parameters import PARAMETERS, Parameter
+from hie.errors import NotSupported, NotValid
 from hie.repository.composite_conditions import by_composite
 from hie.repository.date_conditions import at, by_date
 from hie.repository.matching import MOST_VALUES, Condition, Manner, bad_value, has_any, refuse, split_values
@@ -31,6 +31,7 @@ __all__ = [
     "Condition",
     "Manner",
     "bad_value",
+    "check_effort",
     "condition",
     "has_any",
     "is_within_patients",
@@ -39,6 +40,22 @@ __all__ = [
     "points_at",
     "split_values",
 ]
+
+MOST_EFFORT = 3000
+# What an alternative of a value costs to prepare, where it is more than a number in a list.
+EFFORT = {"composite": 5, "special": 10, "quantity": 2, "number": 2}
+EFFORT_OF_CHAINS = 5
+
+
+def check_effort(types: Sequence[str], params: Sequence[tuple[str, str]]) -> None:
+    """Refuse a search with so many alternatives that merely reading it would take long. Raises: NotValid."""
+    effort = 0
+    for name, value in params:
+        parameter = PARAMETERS[types[0]].get(name.partition(":")[0]) if types else None
+        each = EFFORT_OF_CHAINS if parameter is None else EFFORT.get(parameter.kind, 1)
+        effort += each * (value.count(",") + 1)
+    if effort > MOST_EFFORT:
+        raise NotValid("The search names too many alternatives; ask for them in several searches.")
 
 
 def condition(type_: str, parameter: Parameter, modifier: str, raw: str, how: Manner) -> Condition:

@@ -10,7 +10,7 @@ from sqlalchemy import and_, or_, select
 from esb.fhir.search_parameters import PARAMETERS
 from hie.errors import NotValid
 from hie.repository.chains import Reading, criterion
-from hie.repository.conditions import Condition, Manner, is_within_patients, split_values
+from hie.repository.conditions import Condition, Manner, check_effort, is_within_patients, split_values
 from hie.repository.controls import CONTROLS
 from hie.repository.unknown import INSTEAD, Unknown, no_parameter, unknown
 from hie.repository.wanted import Query, Target
@@ -35,6 +35,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
         raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters of {MOST_CHARACTERS} characters.")
     query = Query(Target(target, (target,)) if isinstance(target, str) else target)
     types = query.target.types
+    check_effort(types, params)
     within = len(types) == 1 and any(_is_within_patients(types[0], *pair) for pair in params)
     manner = Manner(how.zone, within, how.session)
     for name, value in params:

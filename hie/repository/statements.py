@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from esb.fhir.lexemes import loads
 from hie.repository import rows
 from hie.repository.emitters import Index
 from hie.repository.extract import index_of
@@ -61,6 +62,10 @@ INSERT INTO search_text (token, path, text)
 SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::text[]) AS w (token, path, text)
 WHERE NOT EXISTS (SELECT FROM search_text t WHERE t.token = w.token AND t.path = w.path)
 """
+REFRESH = """
+UPDATE resource SET tokens = %b::bigint[], date_low = %b, date_high = %b
+WHERE compartment = %b AND type = %b AND id = %b
+"""
 TOUCH = """
 UPDATE resource r SET source_at = w.source_at, epoch = w.epoch, seq = w.seq
 FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::int[], %b::bigint[])
@@ -97,7 +102,7 @@ def _unit(unit: Unit) -> bytes:
 
 
 @dataclass(slots=True)
-class _Index:
+class IndexRows:
     """Rows of the index beside the resources' own, of one batch."""
 
     dates: list[tuple[bytes, ...]] = field(default_factory=list)
@@ -120,7 +125,7 @@ class _Index:
         rows.copy_in(cursor, "search_date", DATES, self.dates)
         rows.copy_in(cursor, "search_number", NUMBERS, self.numbers)
         if self.texts:
-            cursor.execute(LIST_TEXTS, _columns(sorted(self.texts)))
+            cursor.execute(LIST_TEXTS, columns_of(sorted(self.texts)))
 
 
 @lru_cache(maxsize=1000)
@@ -160,7 +165,7 @@ def read_locked(cursor: psycopg.Cursor[Any], keys: Sequence[Key]) -> dict[Key, S
         state.is_known = True
         places.append((compartment, type_, id_))
     if places:
-        cursor.execute(READ, _columns(places))
+        cursor.execute(READ, columns_of(places))
         for row in cursor.fetchall():
             compartment, type_, id_, number, source_at, epoch, seq, updated_at, deleted, content, most = row
             order = (source_at, epoch, seq)
@@ -174,20 +179,20 @@ def flush(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) 
     replaced = [s for s in states if s.replaced]
     moved = [(s.stored, s.type, s.id) for s in replaced if s.stored is not None]
     if moved:
-        cursor.execute(MOVE, _columns(moved))
-        cursor.execute(FORGET_DATES, _columns(moved))
-        cursor.execute(FORGET_NUMBERS, _columns(moved))
+        cursor.execute(MOVE, columns_of(moved))
+        cursor.execute(FORGET_DATES, columns_of(moved))
+        cursor.execute(FORGET_NUMBERS, columns_of(moved))
     rekeyed = [
         (s.present.compartment, s.type, s.id)
         for s in replaced
         if s.stored is not None and s.stored != s.present.compartment
     ]
     if rekeyed:
-        cursor.execute(REKEY, _columns(rekeyed))
+        cursor.execute(REKEY, columns_of(rekeyed))
     touched = [(s.stored, s.type, s.id, *s.present.order) for s in states if s.touched and not s.replaced]
     if touched:
-        cursor.execute(TOUCH, _columns(touched))
-    index = _Index()
+        cursor.execute(TOUCH, columns_of(touched))
+    index = IndexRows()
     present = [_present_row(state, zone, index) for state in replaced]
     past = [_past_row(state, item) for state in states for item in state.past]
     rows.copy_in(cursor, "resource_history", HISTORY, past)
@@ -195,11 +200,29 @@ def flush(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) 
     index.write(cursor)
 
 
-def _columns(items: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+def refresh(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) -> None:
+    """Make the index of present versions anew; the versions stay as they are."""
+    places = [(s.present.compartment, s.type, s.id) for s in states]
+    if not places:
+        return
+    cursor.execute(FORGET_DATES, columns_of(places))
+    cursor.execute(FORGET_NUMBERS, columns_of(places))
+    beside = IndexRows()
+    changed = []
+    for (compartment, type_, id_), state in zip(places, states, strict=True):
+        found = index_of(loads(state.present.content), compartment, zone)
+        beside.add((_text(compartment), _text(type_), rows.text(id_)), found)
+        changed.append((sorted(found.tokens), *(found.primary or (None, None)), compartment, type_, id_))
+    cursor.executemany(REFRESH, changed)
+    beside.write(cursor)
+
+
+def columns_of(items: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    """Return rows as the columns that `unnest` takes."""
     return tuple(list(column) for column in zip(*items, strict=True))
 
 
-def _present_row(state: State, zone: tzinfo, beside: _Index) -> tuple[bytes, ...]:
+def _present_row(state: State, zone: tzinfo, beside: IndexRows) -> tuple[bytes, ...]:
     """Return the row of the present version; what else it is found by is added to `beside`."""
     present = state.present
     key = (_text(present.compartment), _text(state.type), rows.text(state.id))

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hie.errors import HieError
+from hie.errors import HieError, NotValid
 from hie.repository import store
 from hie.repository.writes import Write
 from hie.schema.repository import SearchNumber
@@ -201,3 +201,20 @@ def test_hostile_values_are_answered_or_refused_never_a_failure(
     except HieError as refused:
         assert 400 <= refused.http < 500
         assert value not in refused.text or len(value) < 3
+
+
+@pytest.mark.parametrize(
+    ("type_", "params"),
+    [
+        ("Observation", [("combo-code-value-quantity", ",".join(["a$1"] * 900))]),
+        ("Location", [("near", ",".join(["1|1"] * 400))]),
+        ("Observation", [("value-quantity", ",".join(["1"] * 100))] * 100),
+        ("Patient", [("_has:Observation:patient:code-value-quantity", ",".join(["a$1"] * 900))]),
+        ("Observation", [("code", ",".join(["a"] * 900))] * 9),
+    ],
+)
+def test_a_search_of_endless_alternatives_is_refused_before_it_is_prepared(
+    session: Session, type_: str, params: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(NotValid):
+        ids(session, type_, *params)
