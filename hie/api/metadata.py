@@ -53,6 +53,8 @@ def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
             {"code": code} for codes in OF_THE_SYSTEM.values() for code in codes if code in served
         ],
     }
+    if any(route.operation == "search-compartment" for route in routes):
+        rest["compartment"] = ["http://hl7.org/fhir/CompartmentDefinition/patient"]
     if operations := _operations(operations_of("system")):
         rest["operation"] = operations
     return orjson.dumps(

@@ -214,3 +214,9 @@ def test_a_search_inside_a_batch_is_a_whole_search(call: Caller, person: Json) -
 
 def following(bundle: Json) -> str:
     return str(next(k["url"] for k in bundle["link"] if k["relation"] == "next").partition("/fhir")[2])
+
+
+def test_the_statement_names_the_compartment_that_is_searched(call: Caller) -> None:
+    (rest,) = call("GET", "/metadata").get_json()["rest"]
+    assert rest["compartment"] == ["http://hl7.org/fhir/CompartmentDefinition/patient"]
+    assert "search-system" in [one["code"] for one in rest["interaction"]]

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotSupported
 from hie.repository import chains, includes, store
-from hie.repository.search import Page, Search, search
+from hie.repository import search as searching
+from hie.repository.search import Page, Search, TooCostly, search
 from hie.repository.writes import Write
 from hie.schema.repository import Resource
 
@@ -297,3 +298,14 @@ def test_a_long_row_of_references_is_cut_with_a_remark(session: Session) -> None
     found, remarks = includes.included(session, lambda _: sa.true(), page.query, page.matches)
     assert len(found) == includes.MOST_ROUNDS
     assert remarks
+
+
+def test_a_search_that_takes_too_long_is_refused(world: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_SECONDS", 0.05)
+    endless = sa.func.pg_sleep(60).cast(sa.Text) != ""
+    how = Search(world, endless, ZONE, b"k", NOW, lambda _: endless)
+    with pytest.raises(TooCostly, match="narrow it"), world.begin_nested():
+        search(how, "Observation", [("patient.name", "张伟")])
+    with pytest.raises(TooCostly), world.begin_nested():
+        search(how, "Observation", [("_total", "accurate")])
+    assert ids(world, "Observation", ("patient.name", "张伟")) == {"o1"}
