@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 
 from hie.schema.exports import ExportMark
@@ -69,11 +81,15 @@ def chunk(
     What was replaced since the watermark is given as it stood there. Both arms are read by one statement:
     a resource that is being replaced is in exactly one of them, under the same key.
     """
-    arms = [_present(type_, reach, after)]
-    if not reach.has_filters:
-        arms.append(_replaced(type_, reach, after))
-    found = arms[0].union_all(*arms[1:]) if len(arms) > 1 else arms[0]
-    ordered = found.order_by(literal_column("updated_at"), literal_column("id")).limit(limit)
+    present = _present(type_, reach, after).order_by(Resource.updated_at, Resource.id).limit(limit)
+    if reach.has_filters:
+        ordered = present
+    else:
+        # Each arm has its own limit: the present is then read along its index, a chunk at a time.
+        past = _replaced(type_, reach, after).order_by(ResourceHistory.updated_at, ResourceHistory.id)
+        arms = present.subquery("present"), past.limit(limit).subquery("past")
+        both = union_all(*(select(arm) for arm in arms))
+        ordered = both.order_by(literal_column("updated_at"), literal_column("id")).limit(limit)
     with session.connection().execute(ordered) as result:
         sent = result.cursor.pgresult
         value = sent.get_value
