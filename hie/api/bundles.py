@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 from flask import Blueprint, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -91,7 +92,7 @@ def _alone(entry: Any, number: int) -> bytes:
         with asking.hub().begin() as session:
             asked = requested.read_entries([entry], first=number)
             return _together(session, asked, "batch")[0]
-    except (HieError, DBAPIError) as error:
+    except (HieError, DBAPIError, psycopg.Error) as error:
         known = error if isinstance(error, HieError) else NotNow()
         if known.http >= 500:
             log.error("request %s: entry %d: %s", asking.actor().request_id, number, type(error).__name__)

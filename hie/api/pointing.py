@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, bindparam, column, func, select
+from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, column, func, select
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.references import references
 from esb.fhir.types import RESOURCE_TYPES
+from esb.prepared import Prepared
 from hie.api import asking
 from hie.errors import Issue, Rejected
 from hie.repository.read import OWNER
 from hie.repository.writes import Outcome, Write
+from hie.schema.driver import run
 from hie.schema.repository import Resource, ResourceKey
 from hie.security.policy import decide
 
@@ -86,21 +89,21 @@ def _existing(session: Session, keys: Sequence[Key]) -> set[Key]:
     decision = decide(replace(asking.actor(), kind="system", scopes=()), "read", "*")
     if not decision.allowed:
         return set()
-    named = (
-        func.unnest(
-            bindparam("types", [type_ for type_, _ in keys], ARRAY(Text)),
-            bindparam("ids", [id_ for _, id_ in keys], ARRAY(Text)),
-        )
-        .table_valued(column("type", Text), column("id", Text))
-        .render_derived("named")
-    )
-    rows = session.execute(
+    named = {"types": [type_ for type_, _ in keys], "ids": [id_ for _, id_ in keys]}
+    return set(run(session, _present(decision.where), named).fetchall())
+
+
+@lru_cache(maxsize=1000)
+def _present(where: ColumnElement[bool]) -> Prepared:
+    """Return the query for what is there within a reach, which the policy gives as the same object again."""
+    named = func.unnest(bindparam("types", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Text)))
+    keys = named.table_valued(column("type", Text), column("id", Text)).render_derived("named")
+    return Prepared(
         select(Resource.type, Resource.id)
         .join(ResourceKey, OWNER)
-        .join(named, (ResourceKey.type == named.c.type) & (ResourceKey.id == named.c.id))
-        .where(~Resource.deleted, decision.where)
+        .join(keys, (ResourceKey.type == keys.c.type) & (ResourceKey.id == keys.c.id))
+        .where(~Resource.deleted, where)
     )
-    return {(type_, id_) for type_, id_ in rows}
 
 
 def _error(missing: Sequence[Pointed], places: Mapping[Key, str]) -> Rejected:
