@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from hie.api import asking, terminology_sets
 from hie.api.operations import add_operation, operation
 from hie.api.parameters import Values, asked, one
-from hie.api.terminology_asking import answer_parameters, audited, coded, refused, version_named
+from hie.api.terminology_asking import answer_parameters, audited, coded, coding_of, refused, version_named
 from hie.errors import NotValid
 from hie.schema import CodeSystem, ConceptMap
 from hie.security.access import access
@@ -127,11 +127,13 @@ def subsumes(id_: str | None = None) -> Response:
 
 
 def _side(given: Values, side: str) -> tuple[str, str | None]:
-    coding = one(given, f"coding{side}")
-    code = one(given, f"code{side}") or (coding or {}).get("code")
-    if not isinstance(code, str) or not code:
+    if coding := one(given, f"coding{side}"):
+        read = coding_of(coding)
+        return read.code, read.system
+    code = one(given, f"code{side}")
+    if not code:
         raise NotValid(f"Name both codes: code{side}, or coding{side}.")
-    return code, (coding or {}).get("system")
+    return str(code), None
 
 
 @access("$validate-code")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from hie.api import answers, asking
 from hie.api.parameters import Values, one
 from hie.errors import NotFound, NotValid
+from hie.repository.query import check_text
 from hie.security import audit
 from hie.terminology.errors import NotKnown
 from hie.terminology.versions import Kept, by_id, named
@@ -40,13 +41,16 @@ def coded(given: Values) -> list[Code]:
     codings = given["coding"] if ways == ["coding"] else given["codeableConcept"][0].get("coding")
     if not isinstance(codings, list) or not 0 < len(codings) <= MOST_CODINGS:
         raise NotValid("A codeableConcept needs coding.")
-    return [_coding(coding) for coding in codings]
+    return [coding_of(coding) for coding in codings]
 
 
-def _coding(coding: Any) -> Code:
+def coding_of(coding: Any) -> Code:
+    """Return the code that a Coding names. Raises: NotValid."""
     texts = [coding.get(name) for name in ("system", "code", "version", "display")]
     if not texts[1] or not all(text is None or isinstance(text, str) for text in texts):
         raise NotValid("A coding needs a code.")
+    for text in texts:
+        check_text(text or "")
     return Code(texts[0], str(texts[1]), texts[2], texts[3])
 
 

@@ -93,6 +93,8 @@ def _asked_for(session: Session, given: Values, id_: str | None, decision: Decis
         if sent.get("resourceType") != "ValueSet":
             raise NotValid("valueSet is a ValueSet resource.")
         check_resource(sent)
+        if b"\\u0000" in lexemes.dumps(sent):
+            raise NotValid("The ValueSet holds the character NUL; leave it out.")
         return _of_resource(sent)
     if id_ is not None:
         kept = by_id(session, ValueSet, id_)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.errors import QueryCanceled
-from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from hie.schema import CodeSystem
 from hie.terminology import ucum
 from hie.terminology.concepts import Found, find, shown
 from hie.terminology.errors import TooCostly
-from hie.terminology.members import compose_of, members
+from hie.terminology.members import bounded, compose_of, members
 from hie.terminology.versions import named
 from hie.terminology.words import HAN, folded
 
 MOST_WITHOUT_COUNT = 10_000
 MOST_AT_ONCE = 50_000
-TIME_LIMIT = "8s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ def expand(session: Session, compose: dict[str, Any], wanted: Wanted) -> Expansi
 
     Raises: NotKnown, NotValid, TooCostly.
     """
-    with _bounded(session):
+    with bounded(session):
         found = members(session, compose).subquery()
         conditions = list(_conditions(found, wanted))
         total = session.scalar(select(func.count()).select_from(found).where(*conditions)) or 0
@@ -101,25 +97,12 @@ def _is_found_by(found: Subquery, word: str) -> ColumnElement[bool]:
     return found.c.search.contains(f" {word}", autoescape=True)
 
 
-@contextmanager
-def _bounded(session: Session) -> Iterator[None]:
-    """Give up on a query that takes too long: a pattern may be slow over many codes. Raises: TooCostly."""
-    session.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": TIME_LIMIT})
-    try:
-        yield
-    except OperationalError as error:
-        if isinstance(error.orig, QueryCanceled):
-            raise TooCostly("The value set takes too long to expand; simplify its filters.") from None
-        raise
-    session.execute(text("SELECT set_config('statement_timeout', '0', true)"))
-
-
 def holds(session: Session, compose: dict[str, Any], system: str | None, code: str) -> list[Found]:
     """Return the concepts of a compose that a code names: one where the system is given.
 
     Raises: NotKnown, NotValid, TooCostly.
     """
-    with _bounded(session):
+    with bounded(session):
         found = members(session, compose).subquery()
         is_meant = (
             found.c.code == code if system is None else and_(found.c.system == system, found.c.code == code)

@@ -84,6 +84,7 @@ def _icd9(code: str) -> tuple[str, ...]:
     return tuple(one for one in above if one != code)
 
 
+MOST_ABOVE = 500
 BY_FORM: dict[str, Callable[[str], tuple[str, ...]]] = {ICD10: _icd10, ICD9_CM3: _icd9}
 
 
@@ -105,6 +106,8 @@ def closure(parents: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
                 above: dict[str, None] = {}
                 for one in parents.get(code, ()):
                     above |= dict.fromkeys((*done[one], one))
+                if len(above) > MOST_ABOVE:
+                    raise NotValid(f"A code has more than {MOST_ABOVE} codes above it: too deep to be kept.")
                 done[code] = list(above)
                 open_.pop()
             elif missing in open_:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from psycopg.errors import InvalidRegularExpression, QueryCanceled
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -20,21 +23,25 @@ from sqlalchemy import (
     not_,
     null,
     select,
+    text,
     true,
     tuple_,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from hie.errors import NotValid
 from hie.schema import CodeSystem, Concept, ValueSet
-from hie.terminology.errors import NotKnown
+from hie.terminology.errors import NotKnown, TooCostly
 from hie.terminology.filters import condition
 from hie.terminology.versions import named
 
 DEEPEST = 20  # value sets that import each other
 COMPLETE = "complete"
+TIME_LIMIT = "8s"
+MOST_PARTS = 200
 COLUMNS = (
     "system", "version", "code", "display", "display_zh", "display_en", "abstract", "active", "search",
     "branch", "ordinal",
@@ -46,8 +53,41 @@ def codes_of(session: Session, value_set_url: str) -> set[tuple[str, str]]:
 
     Raises: NotKnown for a value set, or a whole code system within it, that is not here.
     """
-    found = members(session, compose_of(session, value_set_url)).subquery()
-    return {(system, code) for system, code in session.execute(select(found.c.system, found.c.code))}
+    with bounded(session):
+        found = members(session, compose_of(session, value_set_url)).subquery()
+        return {(system, code) for system, code in session.execute(select(found.c.system, found.c.code))}
+
+
+@contextmanager
+def bounded(session: Session) -> Iterator[None]:
+    """Give up on a query that takes too long. Raises: TooCostly; NotValid for a wrong pattern."""
+    usual = session.scalar(text("SELECT current_setting('statement_timeout')"))
+    limit = text("SELECT set_config('statement_timeout', :limit, true)")
+    session.execute(limit, {"limit": TIME_LIMIT})
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, QueryCanceled):
+            raise TooCostly("The value set takes too long to expand; simplify its filters.") from None
+        if isinstance(error.orig, InvalidRegularExpression):
+            raise NotValid("A filter's pattern is no regular expression.") from None
+        raise
+    session.execute(limit, {"limit": usual})
+
+
+@dataclass(slots=True)
+class _Parts:
+    """How many includes and excludes a value set has by now, with those it imports."""
+
+    number: int = 0
+
+    def add(self, number: int) -> None:
+        """Count parts. Raises: TooCostly."""
+        self.number += number
+        if self.number > MOST_PARTS:
+            raise TooCostly(
+                f"A value set has at most {MOST_PARTS} parts with those it imports; list its codes."
+            )
 
 
 def compose_of(session: Session, canonical: str) -> dict[str, Any]:
@@ -70,20 +110,25 @@ def compose_of(session: Session, canonical: str) -> dict[str, Any]:
     return {"include": [{"system": system.url, "version": system.version}]}
 
 
-def members(session: Session, compose: dict[str, Any], depth: int = 0) -> Select[Any]:
+def members(
+    session: Session, compose: dict[str, Any], depth: int = 0, parts: _Parts | None = None
+) -> Select[Any]:
     """Return the query for the codes of a compose.
 
     Columns: system, version, code, display, display_zh, display_en, abstract, active, search, branch and
     ordinal; each (system, code) once, not ordered.
 
-    Raises: NotKnown, NotValid.
+    Raises: NotKnown, NotValid, TooCostly.
     """
+    parts = parts or _Parts()
     if depth > DEEPEST:
         raise NotValid("Value sets import each other in a circle, or too deeply; correct their compose.")
     includes = _list(compose.get("include"))
     if not includes:
         raise NotValid("A value set needs compose.include.")
-    branches = [_included(session, one, number, depth) for number, one in enumerate(includes)]
+    excludes = _list(compose.get("exclude"))
+    parts.add(len(includes) + len(excludes))
+    branches = [_included(session, one, number, depth, parts) for number, one in enumerate(includes)]
     if len(branches) == 1:
         found = branches[0].subquery()
         chosen = select(found)
@@ -96,8 +141,8 @@ def members(session: Session, compose: dict[str, Any], depth: int = 0) -> Select
         chosen = select(*(found.c[name] for name in COLUMNS)).where(found.c.first == 1)
     if compose.get("inactive") is False:
         chosen = chosen.where(found.c.active)
-    for number, one in enumerate(_list(compose.get("exclude"))):
-        excluded = _included(session, one, number, depth).subquery()
+    for number, one in enumerate(excludes):
+        excluded = _included(session, one, number, depth, parts).subquery()
         chosen = chosen.where(not_(_is_in(found, excluded)))
     return chosen
 
@@ -114,14 +159,16 @@ def _is_in(found: Subquery, others: Subquery) -> ColumnElement[bool]:
     return tuple_(found.c.system, found.c.code).in_(select(others.c.system, others.c.code))
 
 
-def _included(session: Session, include: dict[str, Any], branch: int, depth: int) -> Select[Any]:
+def _included(
+    session: Session, include: dict[str, Any], branch: int, depth: int, parts: _Parts
+) -> Select[Any]:
     """Return the query of one include: its codes, less what its value sets do not hold."""
     imported = [
-        members(session, compose_of(session, canonical), depth + 1).subquery()
+        members(session, compose_of(session, canonical), depth + 1, parts).subquery()
         for canonical in include.get("valueSet") or ()
     ]
     if "system" in include:
-        base = _of_system(session, include, branch).subquery()
+        base = _of_system(session, include, branch, parts).subquery()
     elif imported:
         base, *imported = imported
         base = _rebranched(base, branch).subquery()
@@ -138,7 +185,7 @@ def _rebranched(found: Subquery, branch: int) -> Select[Any]:
     return select(*columns)
 
 
-def _of_system(session: Session, include: dict[str, Any], branch: int) -> Select[Any]:
+def _of_system(session: Session, include: dict[str, Any], branch: int, parts: _Parts) -> Select[Any]:
     url = str(include["system"])
     version = include.get("version")
     system = named(session, CodeSystem, f"{url}|{version}" if version else url)
@@ -148,7 +195,9 @@ def _of_system(session: Session, include: dict[str, Any], branch: int) -> Select
         raise NotKnown(
             f"The code system {url} is not loaded here; load it with hie terminology load, or list its codes."
         )
-    filters = [condition(one, system.id) for one in include.get("filter") or ()]
+    given = include.get("filter") or ()
+    parts.add(len(given))
+    filters = [condition(one, system.id) for one in given]
     return _columns(url, system.version, branch).where(Concept.system_id == system.id, *filters)
 
 

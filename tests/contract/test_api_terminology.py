@@ -414,3 +414,24 @@ def test_each_question_leaves_one_audit_row(app: Flask, terms: Caller):
         ("$validate-code", "ValueSet"),
         ("$translate", "ConceptMap"),
     ]
+
+
+def test_a_search_follows_the_value_sets_and_the_hierarchy(terms: Caller):
+    patient = terms("POST", "/Patient", {"resourceType": "Patient"}).get_json()["id"]
+    subject = {"reference": f"Patient/{patient}"}
+    for id_, code in (("in-serum", "serum"), ("in-urine", "urine")):
+        coding = [{"system": SPECIMENS, "code": code}]
+        stored = {"resourceType": "Specimen", "id": id_, "subject": subject, "type": {"coding": coding}}
+        assert terms("PUT", f"/Specimen/{id_}", stored).status_code == 201
+
+    def found(parameter: str, value: str) -> list[str]:
+        answer = terms("GET", "/Specimen?" + urlencode({parameter: value}))
+        assert answer.status_code == 200, answer.text
+        return sorted(one["resource"]["id"] for one in answer.get_json().get("entry", ()))
+
+    assert found("type:in", VALUE_SET["url"]) == ["in-serum"]
+    assert found("type:not-in", VALUE_SET["url"]) == ["in-urine"]
+    assert found("type:below", f"{SPECIMENS}|fluid") == ["in-serum", "in-urine"]
+    assert found("type:below", f"{SPECIMENS}|blood") == ["in-serum"]
+    unknown = terms("GET", "/Specimen?" + urlencode({"type:in": "urn:none"}))
+    assert unknown.status_code == 422 and is_outcome(unknown)
