@@ -246,7 +246,7 @@ OPERATIONS += (
     Operation(
         "expand", ("type", "instance"), ("ValueSet",), CORE + "ValueSet-expand",
         _params(
-            *OF_SET, "filter:string", "offset:integer", "count:integer", "activeOnly:boolean",
+            *OF_SET, "filter:string", "offset:unsignedInt", "count:unsignedInt", "activeOnly:boolean",
             "excludeNested:boolean", "excludeNotForUI:boolean", "includeDefinition:boolean",
             "exclude-system:canonical*",
         ),

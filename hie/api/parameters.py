@@ -154,6 +154,7 @@ KINDS = {"integer": "integer above 0", "positiveInt": "integer above 0"}
 READERS: dict[str, Callable[[Any], Any]] = {
     "integer": _at_least(1),
     "positiveInt": _at_least(1),
+    "unsignedInt": _at_least(0),
     "boolean": _boolean,
     "date": _date,
     "dateTime": _date,
