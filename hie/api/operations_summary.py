@@ -39,7 +39,7 @@ def summary(id_: str) -> Response:
     with asking.hub().look() as session:
         found = read.read(session, "Patient", id_, decision.where)
         compartments = compartments_around(session, id_, reach.people) or [id_]
-        record = gather(session, found, compartments, reach.where, answers.base())
+        record = gather(session, found, compartments, reach.where, answers.base(), asking.hub().config.zone)
         content = lexemes.dumps(document(record, asking.now()))
         audit.record(
             session,

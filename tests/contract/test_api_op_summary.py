@@ -26,12 +26,12 @@ def of_hl7(system: str, code: str) -> Json:
     return {"coding": [{"system": f"http://terminology.hl7.org/CodeSystem/{system}", "code": code}]}
 
 
-def observed(id_: str, code: str, category: str | None = None, patient: str = "s-two") -> Json:
+def observed(id_: str, code: str, category: str | None = None, patient: str = "s-two", **more: Any) -> Json:
     """An Observation, of a category where one is given."""
     concepts: Json = {"code": concept("http://loinc.org", code, code)}
     if category:
         concepts["category"] = [of_hl7("observation-category", category)]
-    return kept("Observation", id_, patient=patient, status="final", **concepts)
+    return kept("Observation", id_, patient=patient, status="final", **concepts, **more)
 
 
 def diagnosed(id_: str, code: str, text: str, **states: Any) -> Json:
@@ -48,7 +48,7 @@ LAB = observed("", "2823-3", "laboratory", "s-one")
 ALLERGY = of_hl7("allergyintolerance-clinical", "active")
 VACCINE: Json = {"status": "completed", "vaccineCode": {"text": "乙肝"}, "occurrenceDateTime": "2001-01-01"}
 RECORD_OF_H02 = (
-    observed("s-fever", "8310-5", "vital-signs"),
+    observed("s-fever", "8310-5", "vital-signs", effectiveDateTime="2026-01-01T20:30:00Z"),
     observed("s-smoke", "72166-2", "social-history"),
     observed("s-preg", "82810-3"),
     diagnosed("s-dm", "E11", "糖尿病", clinicalStatus=of_hl7("condition-clinical", "active")),
@@ -155,6 +155,7 @@ def test_the_narrative_is_chinese_and_english_and_well_formed(call: Caller, pers
     problems = sections(document)["11450-4"]
     assert problems["title"] == "健康问题 · Problem List"
     assert "糖尿病" in problems["text"]["div"]
+    assert "2026-01-02 04:30" in sections(document)["8716-3"]["text"]["div"]
     assert "司马&lt;清&gt;" in composition["text"]["div"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from fhir.resources.R4B.allergyintolerance import AllergyIntolerance
@@ -38,6 +38,7 @@ class Record:
 
     patient: the one it is of. compartments: all Patients of the person. items: of the types of the sections.
     others: what the items refer to outside, by Type/id. names: of facilities. base: the address of the API.
+    zone: what a day means.
     """
 
     patient: Item
@@ -46,6 +47,7 @@ class Record:
     others: Mapping[str, Json]
     names: Mapping[str, str]
     base: str
+    zone: tzinfo
 
 
 def document(record: Record, now: datetime) -> Json:
@@ -53,7 +55,7 @@ def document(record: Record, now: datetime) -> Json:
 
     Ids are made of what is in it: the same content gives the same document.
     """
-    sections = [(section, chosen(section, record.items, now)) for section in SECTIONS]
+    sections = [(section, chosen(section, record.items, now, record.zone)) for section in SECTIONS]
     kept = {_name(item.resource): item for _, items in sections for item in items}
     patient = _patient(record)
     identity = _identity(record, kept.values())
@@ -118,7 +120,7 @@ def _section(record: Record, section: Section, items: Sequence[Item], absent: Ma
     made: Json = {
         "title": f"{section.zh} · {section.en}",
         "code": _coded(LOINC, section.loinc, section.display),
-        "text": narrative(section, items, record.names),
+        "text": narrative(section, items, record.names, record.zone),
     }
     if items:
         made["entry"] = [{"reference": f"{record.base}/{_name(item.resource)}"} for item in items]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 
 from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -19,13 +20,18 @@ OUTSIDE = ("Device", "Location", "Medication", "Organization", "Practitioner", "
 
 
 def gather(
-    session: Session, patient: Stored, compartments: Sequence[str], where: ColumnElement[bool], base: str
+    session: Session,
+    patient: Stored,
+    compartments: Sequence[str],
+    where: ColumnElement[bool],
+    base: str,
+    zone: tzinfo,
 ) -> Record:
     """Return the record of a person that a summary is made of.
 
     Args:
         patient: the one the summary is of. compartments: all Patients of the person.
-        where: the policy's condition. base: the address of the API.
+        where: the policy's condition. base: the address of the API. zone: what a day means.
     """
     rows = session.execute(
         select(Resource.facility, Resource.content).where(
@@ -35,7 +41,7 @@ def gather(
     items = [Item(facility or "", lexemes.loads(content)) for facility, content in rows]
     subject = Item(patient.facility or "", lexemes.loads(patient.content))
     others = _others(session, [subject, *items], compartments, where)
-    return Record(subject, compartments, items, others, facility_names(session), base)
+    return Record(subject, compartments, items, others, facility_names(session), base, zone)
 
 
 def _others(

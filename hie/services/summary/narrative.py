@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from html import escape
 from typing import Any
 
-from hie.services.summary.sections import Item, Json, Section, when
+from hie.services.summary.sections import Item, Json, Section, moment, when
 
 XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
 HEADS = (("项目", "Item"), ("内容", "Value"), ("日期", "Date"), ("医院", "Hospital"))
@@ -14,23 +15,23 @@ NOTHING = "没有资料 · No information is available."
 CODES = ("medicationCodeableConcept", "vaccineCode", "code", "type", "category")
 
 
-def narrative(section: Section, items: Sequence[Item], names: Mapping[str, str]) -> Json:
+def narrative(section: Section, items: Sequence[Item], names: Mapping[str, str], zone: tzinfo) -> Json:
     """Return the text of a section: a table, one row for each item.
 
     Args:
-        names: of the facilities, by their codes.
+        names: of the facilities, by their codes. zone: whose days and hours are shown.
     """
     if not items:
         return _generated(f"<p>{NOTHING}</p>")
     head = "".join(f"<th>{zh} {en}</th>" for zh, en in HEADS)
-    rows = "".join(f"<tr>{_cells(item, names)}</tr>" for item in items)
+    rows = "".join(f"<tr>{_cells(item, names, zone)}</tr>" for item in items)
     return _generated(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
 
 
 def heading(patient: Json, names: Sequence[str]) -> Json:
     """Return the text of the whole: whose it is, and which hospitals' records it was made of."""
     name = next((spoken(one) for one in patient.get("name") or ()), "")
-    listed = "、".join(escape(one) for one in names)
+    listed = "、".join(escape(one) for one in names if one)
     return _generated(
         f"<p>患者 Patient: {escape(name)}</p><p>资料来源 Sources: {listed}</p>"
         "<p>本摘要只含申请者有权查阅的内容。 This summary holds what its requester may see.</p>"
@@ -49,15 +50,21 @@ def _generated(inner: str) -> Json:
     return {"status": "generated", "div": f"<div {XHTML}>{inner}</div>"}
 
 
-def _cells(item: Item, names: Mapping[str, str]) -> str:
+def _cells(item: Item, names: Mapping[str, str], zone: tzinfo) -> str:
     resource = item.resource
     told = (
         _subject_matter(resource),
         _value(resource),
-        when(resource)[:16].replace("T", " "),
+        _shown(resource, zone),
         names.get(item.facility, item.facility),
     )
     return "".join(f"<td>{escape(one)}</td>" for one in told)
+
+
+def _shown(resource: Json, zone: tzinfo) -> str:
+    """Return the date of an item as the region reads it: a day as written, an instant to the minute."""
+    written, at = when(resource), moment(resource, zone)
+    return written if "T" not in written or at is None else at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def _subject_matter(resource: Json) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
+
+from hie.repository.dates import EARLIEST, span
 
 Json = dict[str, Any]
 RECENT = timedelta(days=365)
@@ -75,6 +77,12 @@ def when(resource: Json) -> str:
     return ""
 
 
+def moment(resource: Json, zone: tzinfo) -> datetime | None:
+    """Return the instant the date of an item begins at, None if it has none."""
+    found = span(when(resource), zone)
+    return found[0] if found else None
+
+
 def key_of(resource: Json) -> str:
     """Return under what several items are of the same thing."""
     concept = resource.get("code") or resource.get("medicationCodeableConcept") or resource.get("vaccineCode")
@@ -84,12 +92,12 @@ def key_of(resource: Json) -> str:
     return "".join(str((concept or {}).get("text") or resource["id"]).split()).casefold()
 
 
-def chosen(section: Section, items: Iterable[Item], now: datetime) -> list[Item]:
+def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo) -> list[Item]:
     """Return what of a record is shown in a section, the newest first."""
     found = [
         i for i in items if i.resource["resourceType"] in section.types and section.belongs(i.resource, now)
     ]
-    found.sort(key=lambda item: (when(item.resource), str(item.resource["id"])), reverse=True)
+    found.sort(key=lambda i: (moment(i.resource, zone) or EARLIEST, str(i.resource["id"])), reverse=True)
     if section.by_code:
         newest: dict[str, Item] = {}
         for item in found:
