@@ -150,7 +150,11 @@ def _complex(value: Any) -> dict[str, Any]:
     return value
 
 
-KINDS = {"integer": "integer above 0", "positiveInt": "integer above 0"}
+KINDS = {
+    "integer": "integer above 0",
+    "positiveInt": "integer above 0",
+    "unsignedInt": "integer from 0",
+}
 READERS: dict[str, Callable[[Any], Any]] = {
     "integer": _at_least(1),
     "positiveInt": _at_least(1),
