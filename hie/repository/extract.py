@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from hie.repository.dates import span_of
 from hie.repository.emitters import Emit, Index, emitter, han_name, present, subject
 
 IN_THE_ROW = ("_id", "_lastUpdated")
+MOST_PAIRED = 60  # keys of one side of a pair, three for each coding: what a resource holds may be hostile
 NUMERIC = frozenset({"number", "quantity"})
 # Elements of which "is it there" is asked, with the keys they have in JSON.
 PRESENT = {"deceased": ("deceasedBoolean", "deceasedDateTime")}
@@ -96,18 +97,24 @@ def _plan_dates(plan: Plan, type_: str, parameter: Parameter) -> None:
 
 def _plan_numbers(plan: Plan, type_: str, kind: str, path: Path) -> None:
     """Plan the rows of a number or quantity, with the code that a composite pairs it with."""
-    name = tokens.token(definitions.path_name(type_, path))
-    key = definitions.path_name(type_, path), "number"
+    name = definitions.path_name(type_, path)
     root, about = definitions.paired_codes(type_).get(path.steps, ((), None))
-    if kind == "number":
-        emit: Emit = lambda value, found: found.numbers.extend(numbers.plain(name, value))  # noqa: E731
-    elif about is None:
-        emit = lambda value, found: found.numbers.extend(numbers.quantities(name, value))  # noqa: E731
+    steps = path.steps
+    if about is None:
+        emit = _rows(tokens.token(name), numbers.plain if kind == "number" else numbers.quantities)
     elif root:
-        emit = _quantities_at(name, about, Path(path.steps[len(root) :], path.type))
+        steps = root
+        emit = _quantities_at(tokens.token(name), about, Path(path.steps[len(root) :], path.type))
     else:
-        emit = _quantity_of(name, about)
-    plan.setdefault(path.steps[0], {}).setdefault(key, _walker(root if about and root else path.steps, emit))
+        emit = _quantity_of(tokens.token(name), about)
+    plan.setdefault(path.steps[0], {}).setdefault((name, "number"), _walker(steps, emit))
+
+
+def _rows(name: int, read: Callable[[int, Any], list[numbers.Number]]) -> Emit:
+    def emit(value: Any, found: Index) -> None:
+        found.numbers.extend(read(name, value))
+
+    return emit
 
 
 def _quantity_of(name: int, about: Path) -> Emit:
@@ -153,8 +160,9 @@ def _token_pair(name: str, first: Path, second: Path) -> Emit:
         if type(node) is dict:
             for one in values(node, first):
                 for other in values(node, second):
-                    for a in tokens.local_keys(one):
-                        found.tokens.update(tokens.paired(name, a, b) for b in tokens.local_keys(other))
+                    keys = tokens.local_keys(other)[:MOST_PAIRED]
+                    for a in tokens.local_keys(one)[:MOST_PAIRED]:
+                        found.tokens.update([tokens.paired(name, a, b) for b in keys])
 
     return emit
 

@@ -162,6 +162,14 @@ def test_what_is_replaced_or_deleted_leaves_no_number_behind(session: Session) -
     assert session.execute(select(SearchNumber).where(SearchNumber.c.id == "o")).all() == []
 
 
+def test_what_moves_to_another_patient_takes_its_numbers_along(session: Session) -> None:
+    keep(session, observation("o", "a", valueQuantity=quantity(1)))
+    keep(session, observation("o", "a", valueQuantity=quantity(1), subject={"reference": "Patient/p2"}))
+    assert ids(session, "Observation", ("value-quantity", "1"), ("patient", "p2")) == {"o"}
+    assert ids(session, "Observation", ("value-quantity", "1"), ("patient", "p1")) == set()
+    assert len(session.execute(select(SearchNumber).where(SearchNumber.c.id == "o")).all()) == 1
+
+
 HOSTILE = [
     "", "five", "\\", "gt", "5.4|", "5.4|a", "5.4|a|b|c", "1e9999999", "5" * 100, "NaN", "Infinity", "0x10",
     "1_000", "٥", "5.4.3", "|||", "5\x00", "\ud800", "' OR 1=1 --", "(.*)*", "$", "$$", "1$2", "a$b$c",

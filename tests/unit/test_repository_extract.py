@@ -119,6 +119,14 @@ def test_values_at_the_same_place_are_found_together_and_others_are_not() -> Non
     assert tokens.paired(name, "a", "neg") not in carried
 
 
+def test_thousands_of_codings_on_both_sides_make_no_millions_of_pairs() -> None:
+    many = {"coding": [{"system": "urn:s", "code": str(n)} for n in range(5000)]}
+    carried = found("Observation", component=[{"code": many, "valueCodeableConcept": many}]).tokens
+    name = "Observation.component.(code)$(valueCodeableConcept)"
+    assert tokens.paired(name, "7", "12") in carried
+    assert len(carried) < 3600 + 2 * 15_000 + 10
+
+
 def test_an_identifier_is_found_by_its_type_too() -> None:
     type_ = {"coding": [{"system": "urn:t", "code": "MR"}], "text": "病案号"}
     index = found("Patient", identifier=[{"type": type_, "system": "urn:a", "value": "7"}])
