@@ -22,6 +22,7 @@ def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
     blueprint.add_url_rule("/Person/<id_>", view_func=read_person, methods=["GET"])
     blueprint.add_url_rule("/Person", view_func=search_persons, methods=["GET"])
+    blueprint.add_url_rule("/Person/_search", view_func=search_persons, methods=["GET", "POST"])
 
 
 @access("read")
@@ -50,14 +51,15 @@ def search_persons() -> Response:
     used = []
     with asking.hub().look() as session:
         wanted: set[uuid.UUID] | None = None
-        for name, value in request.args.items(multi=True):
+        given = [*request.args.items(multi=True), *request.form.items(multi=True)]
+        for name, value in given:
             if name in NAMING:
                 named = _ids(value) if name == "_id" else _persons(session, value)
                 wanted = named if wanted is None else wanted & named
                 used.append((name, value))
             elif name not in FORM:
                 error = unknown(name, "Person is found by patient, link and _id")
-                if asking.is_strict() or (wanted is None and len(request.args) == 1):
+                if asking.is_strict() or (wanted is None and len(given) == 1):
                     raise error
                 remarks += error.issues
         found = [person_resource(session, person, decision.people) for person in sorted(wanted or ())]

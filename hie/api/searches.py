@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import answers, asking
 from hie.api.shaping import shaped
-from hie.errors import NotFound, NotPermitted, NotValid
+from hie.errors import NotFound, NotPermitted, NotSupported, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
+from hie.repository.definitions import APART, EVERY_TYPE
 from hie.repository.explaining import explained
 from hie.repository.includes import included
 from hie.repository.search import Page, Target, bounded, is_quick, search
-from hie.repository.wanted import EVERY_TYPE
 from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
@@ -178,6 +178,8 @@ def searchset(
 
     Raises: as `search`.
     """
+    if not APART.isdisjoint(target.types):
+        raise NotSupported("AuditEvent and Person are searched by themselves: AuditEvent?patient=Patient/...")
     how = asking.search_by(session, where)
     page = search(how, target, params, strict=asking.is_strict())
     remarks = list(page.remarks)

@@ -34,10 +34,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIT, JSONB
 from sqlalchemy.orm import Session
 
 from esb.fhir.search_parameters import PARAMETERS, Parameter, Path, values
-from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotSupported
 from hie.repository import definitions, tokens
 from hie.repository.conditions import LOGICAL_ID, REFERENCE, Condition, Manner, condition, has_any, points_at
+from hie.repository.definitions import EVERY_TYPE
 from hie.repository.unknown import Unknown, no_parameter, unknown
 from hie.schema.repository import Resource, ResourceKey
 
@@ -98,9 +98,9 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
     code = parameter.code
     if parameter.kind != "reference":
         raise unknown(code, "it is no reference, so nothing can be chained to it")
-    if target and target not in RESOURCE_TYPES:
+    if target and target not in EVERY_TYPE:
         raise unknown(code, "behind ':' stands the type that is meant, as in subject:Patient.name")
-    targets = [target] if target else _targets(parameter)
+    targets = [target] if target else [each for each in _targets(parameter) if each in EVERY_TYPE]
     if not targets or len(targets) > MOST_TARGETS:
         raise unknown(code, "name the type that is meant, as in subject:Patient.name")
     how.hop(code)
@@ -186,8 +186,8 @@ def _has(type_: str, name: str, value: str, how: Reading) -> Condition:
     if len(parts) < 4 or not parts[3]:
         raise unknown("_has", "it is _has:Type:reference:parameter, as in _has:Observation:patient:code")
     _, source, code, rest = parts
-    if source not in RESOURCE_TYPES:
-        raise unknown("_has", "its first part is no resource type of R4")
+    if source not in EVERY_TYPE:
+        raise unknown("_has", "its first part is no resource type of R4 that can be gone through")
     parameter = PARAMETERS[source].get(code)
     if parameter is None:
         raise no_parameter(code, source, (c for c, p in PARAMETERS[source].items() if p.kind == "reference"))

@@ -9,6 +9,7 @@ from esb.fhir.shapes import element_names, keys_named
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotSupported
 from hie.repository.conditions import bad_value
+from hie.repository.definitions import EVERY_TYPE
 from hie.repository.sorting import sort_column
 from hie.repository.unknown import meant, unknown
 from hie.repository.wanted import MOST, Include, Query, Sorting
@@ -104,7 +105,7 @@ def _included(name: str, value: str, *, iterate: bool) -> Include:
     parts = value.split(":")
     source, code = parts[0], parts[1] if len(parts) > 1 else "*" if value == "*" else ""
     target = parts[2] if len(parts) > 2 else ""
-    if len(parts) > 3 or not code or (source != "*" and source not in RESOURCE_TYPES):
+    if len(parts) > 3 or not code or (source != "*" and source not in EVERY_TYPE):
         raise unknown(name, "it is Type:reference-parameter, Type:reference-parameter:Target, Type:* or *")
     if code != "*":
         codes = [c for c, p in PARAMETERS.get(source, {}).items() if p.kind == "reference"]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from esb.fhir.definitions import load
 from esb.fhir.search_parameters import PARAMETERS, Parameter, Path
+from esb.fhir.types import RESOURCE_TYPES
 
 # The kinds the index answers: all but `special` (Location.near).
 INDEXED = frozenset({"token", "string", "reference", "date", "uri", "number", "quantity", "composite"})
@@ -22,6 +23,11 @@ PRIMARY_DATES = {
     "Provenance": "recorded", "QuestionnaireResponse": "authored", "RelatedPerson": "birthdate",
     "ServiceRequest": "authored", "Slot": "start", "Specimen": "collected", "Task": "authored-on",
 }  # fmt: skip
+
+
+# Rendered by the hub when asked for by themselves: no other search finds them or goes through them.
+APART = frozenset({"AuditEvent", "Person"})
+EVERY_TYPE = tuple(sorted(RESOURCE_TYPES - APART))
 
 
 @cache

@@ -11,12 +11,12 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from esb.fhir.search_parameters import PARAMETERS, Parameter, values
-from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import Issue
 from hie.repository import definitions, tokens
 from hie.repository.chains import Reach
 from hie.repository.conditions import Condition, has_any, points_at
-from hie.repository.wanted import EVERY_TYPE, Include, Query
+from hie.repository.definitions import EVERY_TYPE
+from hie.repository.wanted import Include, Query
 from hie.schema.repository import Resource, ResourceKey
 
 MOST_INCLUDED = 1000  # resources that a page brings along
@@ -83,7 +83,7 @@ class Bringing:
                 for parameter, target in plans[type_]:
                     _follow(resource, parameter, target, keys, urls)
         wanted = [key for key in keys if key not in self._shown and key not in self.found]
-        for type_ in sorted({type_ for type_, _ in wanted} & RESOURCE_TYPES):
+        for type_ in sorted({type_ for type_, _ in wanted}.intersection(EVERY_TYPE)):
             places = select(ResourceKey.compartment, ResourceKey.type, ResourceKey.id).where(
                 ResourceKey.type == type_, ResourceKey.id.in_([id_ for t, id_ in wanted if t == type_])
             )
@@ -159,7 +159,7 @@ def _follow(
             found = LOCAL_REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
             if (
                 found
-                and found[1] in RESOURCE_TYPES
+                and found[1] in EVERY_TYPE
                 and target in ("", found[1])
                 and path.target in (None, found[1])
             ):

@@ -10,8 +10,9 @@ from sqlalchemy import and_, or_, select
 from esb.fhir.search_parameters import PARAMETERS
 from hie.errors import NotValid
 from hie.repository.chains import Reading, criterion
-from hie.repository.conditions import Condition, Manner, check_effort, is_within_patients, split_values
+from hie.repository.conditions import check_effort, is_within_patients
 from hie.repository.controls import CONTROLS
+from hie.repository.matching import MOST_VALUES, Condition, Manner, bad_value, split_values
 from hie.repository.unknown import INSTEAD, Unknown, no_parameter, unknown
 from hie.repository.wanted import Query, Target
 from hie.schema.repository import Resource, ResourceKey
@@ -56,7 +57,8 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
                 raise
             query.remarks += error.issues
         else:
-            query.used.append((name, value))
+            # What was used: a page is never larger than the most that is given.
+            query.used.append((name, str(query.count) if name == "_count" else value))
     return query
 
 
@@ -102,6 +104,8 @@ def _note_patients(query: Query, type_: str, name: str, value: str) -> None:
 
 def _any_id(types: Sequence[str], value: str) -> Condition:
     ids = split_values(value)
+    if len(ids) > MOST_VALUES:
+        raise bad_value("_id", f"it has more than {MOST_VALUES} alternatives")
     places = select(ResourceKey.compartment).where(ResourceKey.type.in_(types), ResourceKey.id.in_(ids))
     return and_(Resource.id.in_(ids), Resource.compartment.in_(places))
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import Issue
 from hie.repository.conditions import Condition
 from hie.repository.sorting import SortColumn
 
 COUNT, MOST = 50, 1000  # resources of a page: if nothing is said, and at most
-# Rendered by the hub when asked for by themselves; no search over several types finds them.
-APART = frozenset({"AuditEvent", "Person"})
-EVERY_TYPE = tuple(sorted(RESOURCE_TYPES - APART))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from flask import Flask
 
 from esb.fhir.search_parameters import PARAMETERS
 from hie.repository.chains import MOST_HOPS
+from hie.repository.definitions import EVERY_TYPE
 from hie.repository.includes import MOST_INCLUDED, MOST_ROUNDS
-from hie.repository.wanted import EVERY_TYPE
 from tests.hub_world import Caller, Json, created, ids, is_outcome, patient
 
 FORM = "application/x-www-form-urlencoded"

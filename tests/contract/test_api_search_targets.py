@@ -220,3 +220,42 @@ def test_the_statement_names_the_compartment_that_is_searched(call: Caller) -> N
     (rest,) = call("GET", "/metadata").get_json()["rest"]
     assert rest["compartment"] == ["http://hl7.org/fhir/CompartmentDefinition/patient"]
     assert "search-system" in [one["code"] for one in rest["interaction"]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Patient/x/AuditEvent",
+        "/Patient/x/Person",
+        "/Observation?_has:AuditEvent:entity:agent=x",
+        "/Observation?_revinclude=AuditEvent:entity",
+        "/Observation?_include:iterate=Person:link",
+        "?_type=Person",
+    ],
+)
+def test_what_is_searched_by_itself_is_not_gone_through(call: Caller, path: str) -> None:
+    refused = call("GET", path, Prefer="handling=strict")
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
+
+
+def test_a_reference_to_what_is_searched_by_itself_brings_nothing(call: Caller, person: Json) -> None:
+    link = [{"other": {"reference": f"Patient/{person['id']}"}, "type": "seealso"}]
+    made = created(call, patient("t5", link=link))
+    asked = f"/Patient?_id={made['id']}&_include=*&_revinclude=*"
+    assert kinds(call("GET", asked).get_json(), "include") == ["Patient"]
+
+
+def test_persons_are_searched_by_post_too(call: Caller, person: Json) -> None:
+    answer = call("POST", "/Person/_search", f"patient=Patient/{person['id']}".encode(), Content_Type=FORM)
+    assert len(ids(answer)) == 1
+
+
+def test_a_page_of_more_than_there_is_given_says_so(call: Caller, person: Json) -> None:
+    bundle = call("GET", "/Observation?_tag=t1&_count=100000").get_json()
+    assert links(bundle)["self"] == [("_tag", "t1"), ("_count", "1000")]
+
+
+def test_too_many_ids_of_several_types_are_refused(call: Caller) -> None:
+    many = ",".join(map(str, range(70_000)))
+    refused = call("POST", "/_search", f"_id={many}".encode(), Content_Type=FORM)
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
