@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ def load(session: Session, args: argparse.Namespace, progress: Progress) -> list
         return [asdict(one) for one in load_base(session, progress)]
     raw = _read(args.file)
     if args.kind == "resource":
-        done = []
+        taken: Counter[str] = Counter()
         for resource in read_resources(raw):
             type_, id_ = resource["resourceType"], resource.get("id") or Path(args.file).stem
             feed(session, type_, id_, resource, None)
-            done.append({"kind": type_, "url": resource.get("url", ""), "fate": "taken in"})
-        return done
+            taken[type_] += 1
+        return [{"kind": type_, "fate": "taken in", "resources": count} for type_, count in taken.items()]
     loaded = load_table(
         session, _kind(args), raw, version=args.version, columns=_columns(args.columns), progress=progress
     )

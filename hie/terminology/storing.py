@@ -19,6 +19,9 @@ from hie.terminology.words import search_words
 Table = CodeSystem | ValueSet | ConceptMap
 LOCK = 0x48494502  # names the lock under which terminology is written
 
+# How much of its codes a version holds; the others (not-present, example, supplement) hold none.
+HOLDS = {"complete": 2, "fragment": 1}
+
 CONCEPT_COLUMNS = (
     "system_id", "code", "ordinal", "display", "display_zh", "display_en", "definition", "parents",
     "ancestors", "active", "abstract", "properties", "designations", "search",
@@ -114,26 +117,26 @@ def put_map(session: Session, map_: ConceptMap, pairs: Iterable[Pair]) -> Concep
 def put(session: Session, row: Table) -> None:
     """Store the head row of a version in place of one with the same url and version, as the current one.
 
-    A choice of codes (fragment) does not become current beside a whole table. Writers come one after the
-    other; readers see the old version until the transaction commits.
+    What holds less than the current version (a fragment, a description) does not become current. Writers
+    come one after the other; readers see the old version until the transaction commits.
     """
     table = type(row)
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     session.execute(delete(table).where(table.url == row.url, table.version == row.version))
-    row.is_current = not (
-        isinstance(row, CodeSystem) and row.content == "fragment" and _has_whole(session, row.url)
-    )
+    row.is_current = not _holds_less(session, row)
     if row.is_current:
         session.execute(update(table).where(table.url == row.url).values(is_current=False))
     session.add(row)
     session.flush()
 
 
-def _has_whole(session: Session, url: str) -> bool:
-    whole = select(CodeSystem.id).where(
-        CodeSystem.url == url, CodeSystem.is_current, CodeSystem.content == "complete"
-    )
-    return session.scalar(whole) is not None
+def _holds_less(session: Session, row: Table) -> bool:
+    """Say whether a code system holds less than the current version: a part of it, or its description."""
+    if not isinstance(row, CodeSystem):
+        return False
+    current = select(CodeSystem.content).where(CodeSystem.url == row.url, CodeSystem.is_current)
+    known = session.scalar(current)
+    return known is not None and HOLDS.get(row.content, 0) < HOLDS.get(known, 0)
 
 
 def remove(session: Session, table: type[CodeSystem] | type[ValueSet] | type[ConceptMap], id_: str) -> None:

@@ -99,7 +99,8 @@ def test_resources_of_a_file_are_taken_in(hie: Hie, tmp_path: Path, fresh_databa
     }
     file = tmp_path / "valuesets.json"
     file.write_text(json.dumps(bundle), encoding="utf-8")
-    assert len(json.loads(hie("terminology", "load", "resource", str(file)))) == 2
+    done = json.loads(hie("terminology", "load", "resource", str(file)))
+    assert {one["kind"]: one["resources"] for one in done} == {"CodeSystem": 1, "ValueSet": 1}
     engine = sa.create_engine(fresh_database_url)
     with Session(engine) as session:
         assert codes_of(session, "urn:v") == {("urn:s", "a")}

@@ -183,6 +183,19 @@ def test_a_code_system_whose_codes_stand_above_themselves_is_refused(session: Se
         )
 
 
+@pytest.mark.parametrize("content", ["not-present", "example", "fragment"])
+def test_a_version_that_holds_less_does_not_take_the_place_of_a_whole_one(animals: Session, content: str):
+    write(animals, "CodeSystem", "less", url=ANIMALS, version="3", content=content)
+    assert "duck" in codes(animals, {"system": ANIMALS})
+
+
+def test_a_description_written_back_takes_no_codes_away(animals: Session):
+    write(
+        animals, "CodeSystem", "described", url=ANIMALS, version="1", content="not-present", title="Animals"
+    )
+    assert "duck" in codes(animals, {"system": ANIMALS})
+
+
 def test_a_hospital_defines_its_own_codes_only(animals: Session):
     stolen = {"url": ANIMALS, "version": "9", "content": "complete", "concept": [_concept("fake")]}
     feed(animals, "CodeSystem", "h01-stolen", stolen, "H01")
