@@ -16,6 +16,7 @@ from typing import Literal
 from flask import Blueprint, Response
 
 from esb.fhir.types import RESOURCE_TYPES
+from hie.api import asking
 from hie.errors import HieError, NotFound
 from hie.security.access import access
 
@@ -48,8 +49,8 @@ class Param:
 class Operation:
     """One operation.
 
-    types: the resource types it is of; empty for all of them. by_get: it may be asked by GET too, because
-    it changes nothing and its parameters fit an address. title: what it gives, for statements.
+    types: the resource types it is of; empty for all that are kept. by_get: it may be asked by GET too,
+    because it changes nothing and its parameters fit an address. title: what it gives, for statements.
     """
 
     name: str
@@ -62,7 +63,9 @@ class Operation:
 
     def is_of(self, level: Level, type_: str | None) -> bool:
         """Say whether it is answered at a level, of a type."""
-        return level in self.levels and (level == "system" or not self.types or type_ in self.types)
+        if level not in self.levels or level == "system":
+            return level in self.levels
+        return type_ in self.types if self.types else type_ not in asking.MADE_BY_THE_HUB
 
 
 SINCE, TYPES, COUNT = (
@@ -345,6 +348,11 @@ def add_routes(blueprint: Blueprint) -> None:
     """Open the addresses of all operations that are not answered, to say so."""
     for rule in ("/$<name>", "/<type_>/$<name>", "/<type_>/<id_>/$<name>"):
         blueprint.add_url_rule(rule, view_func=answer_unknown, methods=["GET", "POST"])
+    for type_ in sorted(asking.MADE_BY_THE_HUB):  # whose own routes would take the name for an id
+        rule, endpoint = f"/{type_}/$<name>", f"answer-unknown-{type_}"
+        blueprint.add_url_rule(
+            rule, endpoint, answer_unknown, methods=["GET", "POST"], defaults={"type_": type_}
+        )
 
 
 @access("operation")

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from hie.api import answers, asking, operations, parameters, recording
-from hie.errors import NotSupported
 from hie.repository import labels, read
 from hie.repository.labels import Meta
 from hie.repository.writes import Write
@@ -33,7 +32,6 @@ def meta(type_: str | None = None, id_: str | None = None) -> Response:
     decision = asking.permitted("read" if id_ else "search", type_ or "*")
     level: operations.Level = "instance" if id_ else "type" if type_ else "system"
     parameters.asked(operations.operation("meta", level, type_))
-    _check_stored(type_)
     compartment = None
     with asking.hub().begin() as session:
         if type_ and id_:
@@ -76,11 +74,6 @@ def _change(name: str, type_: str, id_: str, change: Callable[[Meta, Meta], Meta
         outcome = recording.record(session, [write], now, asking.hub().config)[0]
         _audit(session, "U", f"${name}", type_, id_, outcome.compartment)
     return _answer(lexemes.loads(outcome.content)["meta"])
-
-
-def _check_stored(type_: str | None) -> None:
-    if type_ in asking.MADE_BY_THE_HUB:
-        raise NotSupported("The hub makes these when they are read; they carry no labels.")
 
 
 def _answer(found: Meta) -> Response:
