@@ -119,6 +119,14 @@ def test_every_address_in_region_json_answers_as_printed(home: Path):
     assert Path(region["certificates"]["ca"]).read_text(encoding="utf-8").startswith("-----BEGIN CERT")
 
 
+def test_a_new_region_knows_the_codes_that_come_along(home: Path):
+    region = read(home)
+    asked = {"url": "urn:oid:2.16.156.10011.2.3.3.3", "code": "01", "display": "汉族"}
+    address = region["hub"]["fhir"] + "/CodeSystem/$validate-code"
+    answer = requests.get(address, params=asked, headers=token(region), timeout=20)
+    assert {"name": "result", "valueBoolean": True} in answer.json()["parameter"]
+
+
 def test_secrets_are_for_their_owner_only(home: Path):
     files = [home / "region.json", home / "plan.json", *(home / "secrets").iterdir()]
     files += [home / "hub" / "hub.env", home / "hospitals" / "H01" / "fep.env"]
