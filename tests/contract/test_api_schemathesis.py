@@ -13,6 +13,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -49,7 +50,8 @@ def operations(app: Flask, call: Caller) -> dict[str, Any]:
     document["components"]["parameters"] = {name: shared[name] for name in named}
     schema = schemathesis.openapi.from_dict(document)
     schema.app = app
-    return {f"{one.ok().method.upper()} {one.ok().path}": one.ok() for one in schema.get_all_operations()}
+    found = [one.ok() for one in schema.get_all_operations() if isinstance(one, Ok)]
+    return {f"{one.method.upper()} {one.path}": one for one in found}
 
 
 def bounded(mode: GenerationMode, operation: Any, call: Caller) -> None:
