@@ -14,9 +14,14 @@ from tests.hub_world import SECRET, Caller
 
 
 @pytest.fixture(scope="module")
-def app(module_database_url: str) -> Iterator[Flask]:
+def app(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application with the region's client and one client of each of two hospitals."""
-    made = create_app(Config.from_env({"HIE_DATABASE_URL": module_database_url, "HIE_WEB_THREADS": "20"}))
+    settings = {
+        "HIE_DATABASE_URL": module_database_url,
+        "HIE_WEB_THREADS": "20",
+        "HIE_BLOB_DIR": str(tmp_path_factory.mktemp("blobs")),
+    }
+    made = create_app(Config.from_env(settings))
     with Session(made.extensions["hie"].engine) as session, session.begin():
         session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
         session.flush()
