@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 from sqlalchemy import create_engine
@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from esb.declare import declare
 from esb.seal import generate_keys, public_part
+from esb.topology import HUB_USER, definitions
 from hie.config import SETTINGS, Config, SettingError
 from hie.directory.clients import put_client
 from hie.directory.facilities import facility_names, put_facility
 from hie.directory.users import put_user
-from hie.errors import HieError
+from hie.errors import HieError, Rejected
 from hie.schema.migrate import upgrade
 from hie.security.actor import system_actor
 from hie.security.chain import seal_audit, verify_audit
@@ -115,11 +116,24 @@ def init_keys(config: Config, _: argparse.Namespace) -> None:
 
 
 def apply_topology(config: Config, _: argparse.Namespace) -> None:
-    """Declare exchanges, queues and bindings for every registered facility."""
+    """Declare exchanges, queues and bindings for every registered facility; users come by `definitions`."""
     with _session(config) as session:
         codes = list(facility_names(session))
     declare(config.amqp_url, codes, config.queues, ca_file=str(config.ca_file) if config.ca_file else None)
     print(json.dumps({"facilities": codes, "queues": config.queues}))
+
+
+def print_definitions(config: Config, args: argparse.Namespace) -> None:
+    """Print users, rights, exchanges, queues and bindings as `rabbitmqctl import_definitions` reads them."""
+    with _session(config) as session:
+        codes = list(facility_names(session))
+    given = json.loads(Path(args.passwords).read_text("utf-8"))
+    users = [args.admin, HUB_USER, *codes]
+    missing = [user for user in users if not given.get(user)]
+    if missing:
+        raise Rejected(f"{args.passwords} holds no password for {', '.join(missing)}; add them.")
+    wanted = definitions({user: given[user] for user in users}, admin=args.admin, ingest_queues=config.queues)
+    print(json.dumps(wanted))
 
 
 def add_restriction(config: Config, args: argparse.Namespace) -> None:
@@ -224,6 +238,15 @@ Command = Callable[[Config, argparse.Namespace], None]
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+def _add_topology(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    add(commands, "apply", apply_topology, "topology apply")
+    users = add(commands, "definitions", print_definitions, "topology definitions --passwords broker.json")
+    users.add_argument(
+        "--passwords", required=True, help='file of {"admin": "...", "hub": "...", "H01": "..."}'
+    )
+    users.add_argument("--admin", default="admin", help="the user that administers the broker (admin)")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     settings = "\n".join(
@@ -292,7 +315,7 @@ def parser() -> argparse.ArgumentParser:
     user.add_argument("--name", required=True)
 
     add(group("keys", "the hub's own keys"), "init", init_keys, "keys init")
-    add(group("topology", "exchanges and queues"), "apply", apply_topology, "topology apply")
+    _add_topology(group("topology", "exchanges, queues and the broker's users"), add)
 
     restrict = group("restrict", "people whose record is hidden without an explicit right")
     for name, run in (("add", add_restriction), ("lift", lift_restriction), ("grant", grant)):
