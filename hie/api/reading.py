@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 from sqlalchemy.orm import Session
 
-from hie.api import asking, searches
+from hie.api import asking, searches, shaping
 from hie.api.requested import Asked, at
 from hie.errors import HieError
 from hie.repository import read
@@ -42,7 +42,9 @@ def _one(session: Session, item: Asked) -> bytes:
         found = read.vread(session, item.type, item.id, item.version, where)
     if item.none_match and item.none_match.strip().removeprefix("W/") == f'"{found.version}"':
         return _answered(_response(found, "304 Not Modified"), None)
-    return _answered(_response(found), None if item.method == "HEAD" else found.content)
+    if item.method == "HEAD":
+        return _answered(_response(found), None)
+    return _answered(_response(found), shaping.part_of(found.content, dict(parse_qsl(item.criteria or ""))))
 
 
 def _several(session: Session, item: Asked) -> bytes:

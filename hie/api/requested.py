@@ -104,6 +104,8 @@ def _read_entry(path: str, entry: Any) -> Asked:
     if address is None or address["type"] not in RESOURCE_TYPES:
         raise wrong(f"{path}.request.url", "must begin with a resource type of R4, and name no operation")
     item = Asked(path, method, address["type"], address["id"], address["query"])
+    if method in READING and item.type in asking.MADE_BY_THE_HUB:
+        raise wrong(f"{path}.request.url", f"must not be a {item.type}: read it by a request of its own")
     item.full_url = entry.get("fullUrl")
     if not isinstance(item.full_url, str | None):
         raise wrong(f"{path}.fullUrl", "must be a text")
@@ -137,8 +139,8 @@ def _read_conditions(item: Asked, request: dict[str, Any]) -> None:
         if item.id is not None or item.criteria is not None:
             raise wrong(f"{item.path}.request.url", "of a POST is a type alone")
         item.criteria = request.get("ifNoneExist")
-    elif item.method not in READING and item.id is None and not item.criteria:
-        raise wrong(f"{item.path}.request.url", "needs an id or a condition")
+    elif item.method not in READING and (item.id is None) is not bool(item.criteria):
+        raise wrong(f"{item.path}.request.url", "needs an id or a condition, and not both")
 
 
 def _read_resource(item: Asked, resource: Any) -> None:

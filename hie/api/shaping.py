@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flask import request
 
@@ -27,7 +27,12 @@ def shaped(content: bytes, summary: str, elements: Sequence[str] = ()) -> bytes:
 
 def as_asked(content: bytes) -> bytes:
     """Return the part of a resource that a read asks for by `_summary` or `_elements`. Raises: NotValid."""
-    summary, elements = request.args.get("_summary", "false"), request.args.get("_elements")
+    return part_of(content, request.args)
+
+
+def part_of(content: bytes, asked: Mapping[str, str]) -> bytes:
+    """Return the part of a resource that `_summary` or `_elements` ask for. Raises: NotValid."""
+    summary, elements = asked.get("_summary", "false"), asked.get("_elements")
     if summary not in (*SUMMARIES, "false"):
         raise NotValid("_summary of a read is true, text, data or false.")
     if elements is None:

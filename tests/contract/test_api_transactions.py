@@ -223,11 +223,25 @@ def test_reads_within_a_transaction_see_what_it_wrote(call: Caller) -> None:
         entry(None, "GET", "Patient/t15", ifNoneMatch='W/"1"'),
         entry(None, "GET", "Patient?identifier=urn:hie:test|t15"),
         entry(None, "HEAD", "Patient?identifier=urn:hie:test|t15"),
+        entry(None, "GET", "Patient/t15?_elements=name"),
+        entry(None, "GET", "Patient?identifier=urn:hie:test|t15&_elements=name"),
         entry(body, "PUT", "Patient/t15"),
     )
     statuses = [item["response"]["status"][:3] for item in done]
-    assert statuses == ["200", "200", "200", "304", "200", "200", "201"]
-    assert [("resource" in item) for item in done] == [True, False, True, False, True, False, False]
+    assert statuses == ["200", "200", "200", "304", "200", "200", "200", "200", "201"]
+    assert [("resource" in item) for item in done] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+    for part in (done[6]["resource"], done[7]["resource"]["entry"][0]["resource"]):
+        assert set(part) == {"resourceType", "id", "meta", "name"}
     assert done[0]["response"]["etag"] == 'W/"1"'
     assert len(done[4]["resource"]["entry"]) == 1
     assert call("POST", "/", transaction(entry(None, "GET", "Patient/never-there"))).status_code == 404
