@@ -6,9 +6,10 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from hie.config import Config
@@ -19,6 +20,7 @@ from hie.services.subscriptions import delivering, matching
 log = structlog.get_logger(__name__)
 
 LOCK = 0x4E4F5449
+UNSERVED = (HieError, DataError, ProgrammingError, ValueError, KeyError, TypeError)
 EVERY_S = 0.5
 PRUNE_EVERY = 1200
 AT_ONCE = 6  # subscribers that are called at the same time
@@ -32,7 +34,7 @@ def serve(engine: Engine, config: Config, stopping: threading.Event) -> None:
         try:
             with engine.connect() as connection:
                 _lead_if_first(connection, engine, config, stopping)
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.OperationalError) as error:
             log.warning("notices.database_away", kind=type(error).__name__)
         stopping.wait(EVERY_S)
 
@@ -92,10 +94,13 @@ def match_all(engine: Engine, config: Config, now: datetime) -> None:
         try:
             with Session(engine) as session, session.begin():
                 matching.match(session, id_, config, now)
-        except HieError as error:
+        except UNSERVED as error:
+            # One that cannot be served holds up no other.
+            why = error.text if isinstance(error, HieError) else HieError.describe()
             with Session(engine) as session, session.begin():
-                row = session.get_one(SubscriptionRow, id_)
-                delivering.park(session, row, error.text, now, config)
+                unserved = session.get(SubscriptionRow, id_)
+                if unserved is not None:
+                    delivering.park(session, unserved, why, now, config)
 
 
 def _tell_all(engine: Engine, config: Config, id_: str) -> None:

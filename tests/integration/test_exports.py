@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hie.directory.clients import put_client
 from hie.schema import AuditEventRow, Job, JobFile, Resource
 from hie.schema.directory import Facility
 from hie.services.exports import writing
+from hie.services.exports.jobs import is_polled_too_soon
 from hie.work.process import work_once
 from tests.hub_world import SECRET, Caller, Json, created, observation, patient
 
@@ -113,6 +115,13 @@ def test_who_polls_without_pause_is_told_to_wait(app: Flask) -> None:
     again = call("GET", job)
     assert again.status_code == 429
     assert int(again.headers["Retry-After"]) > 0
+
+
+def test_who_waits_a_second_is_answered_however_often_it_asked_between() -> None:
+    job, begin = Job(polled_at=None), datetime(2026, 3, 1, tzinfo=UTC)
+    asked = [0, 0.4, 0.8, 1.0, 1.9, 2.0]
+    soon = [is_polled_too_soon(job, begin + timedelta(seconds=second)) for second in asked]
+    assert soon == [False, True, True, False, True, False]
 
 
 def test_a_deleted_job_stops_and_is_not_found(app: Flask, tmp_path: Path) -> None:

@@ -49,10 +49,11 @@ def own(session: Session, id_: str, by: Actor) -> Job:
 
 
 def is_polled_too_soon(job: Job, now: datetime) -> bool:
-    """Say whether its asker should have waited longer, and remember that it was polled."""
-    soon = job.polled_at is not None and now - job.polled_at < POLL_EVERY
+    """Say whether its asker should have waited longer since the last answer; else remember this one."""
+    if job.polled_at is not None and now - job.polled_at < POLL_EVERY:
+        return True
     job.polled_at = now
-    return soon
+    return False
 
 
 def cancel(session: Session, id_: str, now: datetime) -> None:
