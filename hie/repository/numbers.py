@@ -45,6 +45,7 @@ class Number(NamedTuple):
 
 
 NO_UNIT = Unit()
+_made = tuple.__new__
 About = tuple[int | None, int | None]
 NOWHERE: About = (None, None)
 NOTHING: Sequence[About] = (NOWHERE,)
@@ -55,7 +56,7 @@ def plain(name: int, value: Any) -> list[Number]:
     if type(value) is dict:
         return _ranges(name, NOTHING, *_limits(value), NO_UNIT, None)
     number = _decimal(value)
-    return [] if number is None else [_point(name, NOWHERE, number, NO_UNIT, None)]
+    return [] if number is None else _points(name, NOTHING, number, NO_UNIT, None)
 
 
 def paired(name: int, first: Any, second: Any) -> list[Number]:
@@ -81,7 +82,7 @@ def quantities(name: int, value: Any, abouts: Sequence[About] = NOTHING) -> list
         sign = get("comparator")
         low, high = (None if sign in ("<", "<=") else number), (None if sign in (">", ">=") else number)
         return _ranges(name, abouts, low, high, unit, factor)
-    return [_point(name, about, number, unit, factor) for about in abouts]
+    return _points(name, abouts, number, unit, factor)
 
 
 def _spread(name: int, value: dict[str, Any], abouts: Sequence[About]) -> list[Number]:
@@ -117,10 +118,13 @@ def _unit(system: Any, code: Any, text: Any, currency: Any) -> tuple[Unit, Decim
     return unit, simple[0] if simple else None
 
 
-def _point(name: int, about: About, value: Any, unit: Unit, factor: Decimal | None) -> Number:
+def _points(
+    name: int, abouts: Sequence[About], value: Any, unit: Unit, factor: Decimal | None
+) -> list[Number]:
     point = float(value)
     based = None if factor is None else float(value * factor)
-    return Number(name, about[0], about[1], point, point, unit, based, based)
+    # Most numbers come through here: made without the detour over keywords.
+    return [_made(Number, (name, of, system, point, point, unit, based, based)) for of, system in abouts]
 
 
 def _ranges(
