@@ -1,10 +1,12 @@
 """A region with the synthetic province, its pages and logins on the screen, until Ctrl-C: `deploy/demo`."""
 
 import argparse
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from deploy.stack.region import SAMPLE, Region, make_region
 PEOPLE = 2000
 PORT_BASE = 18000
 SHOWN = ("doctor", "steward", "auditor")
+PIPED_EVERY_S = 10.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,25 +71,61 @@ def pages(region: dict[str, Any]) -> str:
     return table(rows)
 
 
-def stay(region: Region) -> None:
-    """Wait for Ctrl-C, showing how the sample flows in."""
-    log = region.place.log / f"{SAMPLE}.log"
-    shown = 0
+def inlets(region: dict[str, Any], home: Path) -> str:
+    """Return where hospitals' systems send, and how to send a first message."""
+    rows = [("医院 hospital", "HL7 v2 (MLLP)", "FHIR", "文件 drop folder")]
+    rows += [(one["code"], one["mllp"], one["fhir"], one["inbox_dir"]) for one in region["hospitals"]]
+    first = region["hospitals"][0]
+    patient = '{"resourceType":"Patient","identifier":[{"value":"1"}],"name":[{"text":"张三"}]}'
+    command = (
+        f'curl -H "Authorization: Bearer $(cat {shlex.quote(first["token_file"])})"'
+        f" -H 'Content-Type: application/fhir+json' -d '{patient}' {first['fhir']}/Patient"
+    )
+    return f"{table(rows)}\n\n发送第一条消息 A first message:\n  {command}\n\nREGION: {home / 'region.json'}"
 
-    def show() -> bool:
-        nonlocal shown
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-        for line in lines[shown:]:
-            say(f"  {line}")
-        shown = len(lines)
-        return False
+
+class Progress:
+    """Shows the newest line of a log: rewritten in place on a terminal, else now and then as a line."""
+
+    def __init__(self, log: Path, *, is_terminal: bool) -> None:
+        self._log = log
+        self._is_terminal = is_terminal
+        self._shown = ""
+        self._shown_at = -PIPED_EVERY_S
+
+    def show(self, now_s: float, *, is_last: bool = False) -> None:
+        """Show the last line if it is new and it is time to."""
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
+        )
+        newest = next((line for line in reversed(lines) if line.strip()), "")
+        if self._is_terminal:
+            if newest != self._shown:
+                print(f"\r  {newest}\033[K", end="", file=sys.stderr, flush=True)
+            if is_last:
+                print(file=sys.stderr, flush=True)
+        elif newest != self._shown and (is_last or now_s - self._shown_at >= PIPED_EVERY_S):
+            say(f"  {newest}")
+            self._shown_at = now_s
+        else:
+            return
+        self._shown = newest
+
+
+def stay(region: Region, summary: str) -> None:
+    """Wait for Ctrl-C, showing how the sample flows in; what was told at first is told again after it."""
+    progress = Progress(region.place.log / f"{SAMPLE}.log", is_terminal=sys.stderr.isatty())
 
     def has_ended() -> bool:
-        return show() or services.running(region.place, SAMPLE) is None
+        progress.show(time.monotonic())
+        return services.running(region.place, SAMPLE) is None
 
-    wait_until(has_ended, timeout_s=24 * 3600, every_s=1)
-    show()
-    say("停止请按 Ctrl-C。 The sample is in. Press Ctrl-C to stop.")
+    if services.running(region.place, SAMPLE) is not None:
+        wait_until(has_ended, timeout_s=24 * 3600, every_s=1)
+        progress.show(time.monotonic(), is_last=True)
+        print(f"\n{summary}", flush=True)
+        say("样例数据已全部进入。 The sample is in.")
+    say("停止请按 Ctrl-C。 Ctrl-C stops it.")
     signal.pause()
 
 
@@ -108,9 +147,10 @@ def main() -> int:
         content = region.up()
         if args.people > 0:
             region.send_sample(args.people)
-        print(f"\n{pages(content)}\n\n区域已就绪 The region is up: {content['hub']['portal']}", flush=True)
+        summary = f"{pages(content)}\n\n{inlets(content, region.place.directory)}"
+        print(f"\n{summary}\n\n区域已就绪 The region is up: {content['hub']['portal']}", flush=True)
         say("停止请按 Ctrl-C。 Ctrl-C stops it.")
-        stay(region)
+        stay(region, summary)
     except KeyboardInterrupt:
         say("")
     except Trouble as trouble:

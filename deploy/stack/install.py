@@ -19,6 +19,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 OLDEST_PYTHON = (3, 11)
+# What pip says beside its work.
+REMARKS = ("WARNING", "DEPRECATION", "[notice]")
 
 
 def has_file(*patterns: str) -> bool:
@@ -76,7 +78,7 @@ def run(command: list[str], what: str, env: dict[str, str] | None = None) -> Non
     assert child.stdout is not None
     for line in child.stdout:
         lines = [*lines[-30:], line.rstrip()]
-        if time.monotonic() - shown > 2:
+        if time.monotonic() - shown > 2 and not line.lstrip().startswith(REMARKS):
             shown = time.monotonic()
             say(f"    {shown - began:4.0f} s  {line.strip()[:100]}")
     child.stdout.close()
@@ -173,10 +175,24 @@ def install_python(dev: bool) -> None:
         STAMP.write_text(json.dumps({"hash": fingerprint(), "dev": dev}))
 
 
+def usage(module: str) -> str:
+    """Return what the script of a module says of itself in its first comment."""
+    for script in sorted((ROOT / "deploy").iterdir()):
+        lines = script.read_text(encoding="utf-8").splitlines() if script.is_file() else []
+        if any(f"-- {module} " in line for line in lines):
+            return "\n".join(line.removeprefix("# ") for line in lines[1:] if line.startswith("# "))
+    return module
+
+
 def main(arguments: list[str]) -> None:
-    """Install what is missing, then become the command after `--`."""
+    """Install what is missing, then become the command after `--`; who only asks for help gets it at once."""
     split = arguments.index("--")
     given, command = arguments[:split], arguments[split + 1 :]
+    if {"-h", "--help"} & set(command[1:]):
+        if not stamp():
+            print(usage(command[0]))
+            return
+        os.execv(PYTHON, [str(PYTHON), "-P", "-m", *command])
     needs = given[given.index("--apt") + 1].split(",") if "--apt" in given else []
     try:
         if sys.version_info < OLDEST_PYTHON:

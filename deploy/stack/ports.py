@@ -2,12 +2,14 @@
 
 import random
 import socket
+from collections.abc import Mapping
 
 from deploy.stack.errors import Trouble
 from deploy.stack.processes import wait_until
 
 # Below the range from which Linux gives ports to outgoing connections.
 LOW, HIGH = 20000, 31000
+ADVICE = "stop it or choose another --port-base (a region that was up once keeps its ports)"
 
 
 def is_free(port: int) -> bool:
@@ -38,9 +40,24 @@ def check_free(port: int, what: str) -> None:
     """
     # A process that was killed a moment ago may still hold it.
     if not wait_until(lambda: is_free(port), timeout_s=3):
-        raise Trouble(
-            f"Port {port} (for {what}) is in use by another process; stop it or choose another --port-base."
-        )
+        raise Trouble(f"Port {port} (for {what}) is in use by another process; {ADVICE}.")
+
+
+def check_all_free(wanted: Mapping[str, int]) -> None:
+    """Make sure that all of these ports can be had, before anything is started.
+
+    Args:
+        wanted: ports by what they are for.
+    Raises: Trouble, naming every port that somebody else has.
+    """
+    # A process that was killed a moment ago may still hold one.
+    if wait_until(lambda: all(map(is_free, wanted.values())), timeout_s=3):
+        return
+    taken = [f"{port} (for {what})" for what, port in wanted.items() if not is_free(port)]
+    if len(taken) == 1:
+        raise Trouble(f"Port {taken[0]} is in use by another process; {ADVICE}.")
+    if taken:
+        raise Trouble(f"Ports {', '.join(taken)} are in use by other processes; {ADVICE}.")
 
 
 def pick() -> int:

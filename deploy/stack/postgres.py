@@ -164,7 +164,7 @@ def start(cluster: Cluster, *, dies_with_parent: bool = False, timeout_s: float 
     alive = running(cluster)
     if alive is not None:
         return alive
-    _clear_after_a_crash(cluster)
+    clear_after_a_crash(cluster)
     ports.check_free(cluster.port, "PostgreSQL")
     settings = {**SETTINGS, **(FORGETFUL if cluster.forgetful else {})}
     settings |= {"port": str(cluster.port), "listen_addresses": "127.0.0.1"}
@@ -178,17 +178,17 @@ def start(cluster: Cluster, *, dies_with_parent: bool = False, timeout_s: float 
 
     def is_ready() -> bool:
         processes.reap(process.pid)
-        return not process.is_alive() or _lets_in(cluster)
+        return not process.is_alive() or lets_in(cluster)
 
     wait_until(is_ready, timeout_s=timeout_s)
-    if not process.is_alive() or not _lets_in(cluster):
+    if not process.is_alive() or not lets_in(cluster):
         raise Trouble(
             f"PostgreSQL did not come up; {cluster.log} ends with: {processes.tail(cluster.log, 3)}"
         )
     return process
 
 
-def _clear_after_a_crash(cluster: Cluster) -> None:
+def clear_after_a_crash(cluster: Cluster) -> None:
     """Wait for the orphans of a killed postmaster, and drop its lock file once nobody is left."""
     if not wait_until(lambda: not any(processes.started_in(cluster.data)), timeout_s=20):
         for orphan in processes.started_in(cluster.data):
@@ -199,7 +199,7 @@ def _clear_after_a_crash(cluster: Cluster) -> None:
         (cluster.data / "postmaster.pid").unlink()
 
 
-def _lets_in(cluster: Cluster) -> bool:
+def lets_in(cluster: Cluster) -> bool:
     try:
         with psycopg.connect(cluster.url(), connect_timeout=2):
             return True

@@ -17,6 +17,4 @@ def step(text: str) -> Iterator[None]:
     say(f"  {text} ...")
     began = time.monotonic()
     yield
-    took_s = time.monotonic() - began
-    if took_s >= 1:
-        say(f"  {text}: done in {took_s:.0f} s")
+    say(f"  {text}: done in {time.monotonic() - began:.0f} s")

@@ -166,7 +166,7 @@ def launch(broker: Broker, *, dies_with_parent: bool = False) -> None:
     """
     if running(broker) is not None:
         return
-    _end_leftovers(broker)
+    end_leftovers(broker)
     for what, port in broker.ports.named().items():
         ports.check_free(port, what)
     configure(broker)
@@ -254,7 +254,7 @@ def stop(broker: Broker) -> None:
     if beam is not None and node is not None:
         # The virtual machine closes its queues on SIGTERM.
         processes.stop(beam, timeout_s=60)
-    _end_leftovers(broker)
+    end_leftovers(broker)
 
 
 def kill(broker: Broker) -> None:
@@ -262,10 +262,10 @@ def kill(broker: Broker) -> None:
     for process in (running(broker), _beam(broker)):
         if process is not None:
             process.signal(signal.SIGKILL)
-    _end_leftovers(broker)
+    end_leftovers(broker)
 
 
-def _end_leftovers(broker: Broker) -> None:
+def end_leftovers(broker: Broker) -> None:
     """End what a killed node leaves behind: its wrapper, its child setup, its port mapper."""
     for name in ("node.json", "epmd.json"):
         process = processes.last(broker.directory / name)

@@ -1,6 +1,7 @@
 """Brings a region up, says how it is, takes it down: `deploy/region up|status|down --dir DIR`."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,17 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deploy.stack import region_file, services, several
+from deploy.stack import ports, prepared, region_file, services, several
 from deploy.stack.errors import Trouble
 from deploy.stack.hospitals import Hospital, hospitals
 from deploy.stack.hub import QUEUES, Hub
 from deploy.stack.place import MOST_HOSPITALS, Place, Plan
+from deploy.stack.processes import wait_until
 from deploy.stack.progress import say, step
 from deploy.stack.servers import Servers
 from deploy.stack.services import Service
 from esb import topology
 
 SAMPLE = "sample"
+# A consumer is renewed now and then, and is away for a moment.
+LOOK_S = 2.0
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+", re.ASCII)
 
 
 class Region:
@@ -44,6 +49,7 @@ class Region:
         dead = [one for one in self.services if services.running(self.place, one.name) is None]
         if not dead and len(self.servers.pids()) == len(self._own_servers()):
             return self._write()
+        self._check_ports(dead)
         self.servers.launch()
         with step("Keys, tables and accounts"):
             self._prepare()
@@ -56,12 +62,23 @@ class Region:
                 services.wait(self.place, service)
         return self._write()
 
+    def _check_ports(self, dead: Sequence[Service]) -> None:
+        """Look at all ports before anything starts: half a region helps nobody.
+
+        Raises: Trouble, naming every port that is taken.
+        """
+        wanted = self.servers.ports_wanted()
+        for service in dead:
+            services.end(self.place, service.name)
+            wanted |= service.ports
+        ports.check_all_free(wanted)
+
     def _own_servers(self) -> list[str]:
         own = {"postgres": self.servers.cluster, "rabbitmq": self.servers.broker}
         return [name for name, server in own.items() if server is not None]
 
     def _prepare(self) -> None:
-        """Make settings, keys, tables and accounts; all of it is harmless when repeated."""
+        """Make settings, keys, tables and accounts, unless nothing has changed since the last time."""
         log = self.place.log / "prepare.log"
         self.hub.configure(
             self.servers.database_url, self.servers.amqp_url(topology.HUB_USER), self.servers.ca
@@ -69,6 +86,9 @@ class Region:
         for member in self.members:
             url = self.servers.amqp_url(member.code, tls=True)
             member.configure(url, self.servers.ca, self.hub.url)
+        accounts = self.hub.accounts(self.members)
+        if prepared.is_unchanged(self.place, self.servers.cluster, self.members, accounts):
+            return
         commands = [self.hub.command("keys", "init"), self.hub.command("migrate")]
         commands += [member.command("keys", "init") for member in self.members]
         several.run(commands, log)
@@ -76,7 +96,8 @@ class Region:
             member.trust(self.hub.public_keys)
         tables = [member.command("migrate") for member in self.members]
         codes = self.hub.command("terminology", "load", "base")
-        several.run([*tables, codes, *self.hub.accounts(self.members)], log)
+        several.run([*tables, codes, *accounts], log)
+        prepared.remember(self.place, self.servers.cluster, self.members, accounts)
 
     def _write(self) -> dict[str, Any]:
         content = region_file.compose(
@@ -145,6 +166,7 @@ def make_region(directory: Path, hospitals_wanted: int | None, port_base: int | 
     place = Place(directory.absolute())
     plan = place.recall_plan()
     if plan is None:
+        _check_name(place.directory)
         plan = Plan(
             port_base=18000 if port_base is None else port_base,
             hospitals=5 if hospitals_wanted is None else hospitals_wanted,
@@ -153,13 +175,25 @@ def make_region(directory: Path, hospitals_wanted: int | None, port_base: int | 
             management_url=os.environ.get("HIE_MANAGEMENT_URL", ""),
         )
     else:
-        if port_base not in (None, plan.port_base):
+        if port_base not in (None, plan.port_base) and place.region_file.exists():
             say(f"This region keeps its ports (from {plan.port_base}); for others choose another --dir.")
+        elif port_base is not None:
+            plan = replace(plan, port_base=port_base)
         plan = replace(plan, hospitals=max(plan.hospitals, hospitals_wanted or 0))
     _check(plan)
     place.make()
     place.remember_plan(plan)
     return Region(place, plan)
+
+
+def _check_name(directory: Path) -> None:
+    """Refuse a path that Erlang's scripts would take apart. Raises: Trouble."""
+    odd = "".join(dict.fromkeys(PLAIN_PATH.sub("", str(directory))))
+    if odd:
+        raise Trouble(
+            f"RabbitMQ cannot live in a path with {' '.join(map(repr, odd))};"
+            " choose a --dir of letters a-z, digits and . _ + - only, e.g. /tmp/region."
+        )
 
 
 def _check(plan: Plan) -> None:
@@ -169,7 +203,13 @@ def _check(plan: Plan) -> None:
         raise Trouble("--port-base must be between 1024 and 65335.")
 
 
-def statuses(region: Region) -> Sequence[tuple[str, int | None]]:
-    """Return every process that should live, with its pid or None."""
+def statuses(region: Region) -> Sequence[tuple[str, int | None, bool]]:
+    """Return every process that should live, with its pid or None, and whether it works."""
     pids = region.pids()
-    return [(name, pids.get(name)) for name in region.expected()]
+    ready = {service.name: service.is_ready for service in region.services}
+
+    def works(name: str) -> bool:
+        look = ready.get(name, lambda: region.servers.is_ready(name))
+        return name in pids and wait_until(look, timeout_s=LOOK_S, every_s=0.2)
+
+    return [(name, pids.get(name), works(name)) for name in region.expected()]

@@ -1,7 +1,9 @@
 """The command line of a region: `deploy/region up|status|down --dir DIR`."""
 
 import argparse
+import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="up|status|down")
     about = {
         "up": "start what is dead, wait until all is ready; harmless when repeated",
-        "status": "say what runs; the last line is JSON",
+        "status": "say what runs and works; the last line is JSON",
         "down": "stop everything; data stays",
     }
     for name, text in about.items():
@@ -53,13 +55,13 @@ def up(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """Print what runs; exit status 1 if something that should does not."""
+    """Print what runs and works; exit status 1 if something that should does not."""
     region = open_region(args.dir)
     rows = statuses(region)
-    for name, pid in rows:
-        print(f"{name:<16} {'up' if pid else 'DOWN':<6} {pid or ''}")
-    is_up = all(pid for _, pid in rows)
-    print(json.dumps({"up": is_up, "pids": {name: pid for name, pid in rows if pid}}))
+    for name, pid, is_ready in rows:
+        print(f"{name:<16} {('ready' if is_ready else 'NOT READY') if pid else 'DOWN':<9} {pid or ''}")
+    is_up = all(is_ready for _, _, is_ready in rows)
+    print(json.dumps({"up": is_up, "pids": {name: pid for name, pid, _ in rows if pid}}))
     return 0 if is_up else 1
 
 
@@ -78,8 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return {"up": up, "status": status, "down": down}[args.command](args)
     except Trouble as trouble:
-        print(f"deploy/region: {trouble}", file=sys.stderr)
+        print(f"deploy/region: {trouble}{_way_out(args)}", file=sys.stderr)
         return 2
+
+
+def _way_out(args: argparse.Namespace) -> str:
+    """Return how to end what a failed `up` leaves running; empty if nothing runs."""
+    with contextlib.suppress(Trouble):
+        if args.command == "up" and open_region(args.dir).pids():
+            return f" What runs goes on; end it with: deploy/region down --dir {shlex.quote(str(args.dir))}"
+    return ""
 
 
 if __name__ == "__main__":

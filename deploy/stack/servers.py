@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from deploy.stack import certificates, postgres, rabbitmq
+from deploy.stack import certificates, ports, postgres, rabbitmq
 from deploy.stack.certificates import Certificates
 from deploy.stack.errors import Trouble
 from deploy.stack.management import Management
@@ -90,6 +90,25 @@ class Servers:
         word = self.place.secret(f"amqp.{user}") if user else quote(self.management.password, safe="")
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{user or self.management.user}:{word}@{host}/{topology.VHOST}"
+
+    def ports_wanted(self) -> dict[str, int]:
+        """Return the ports of those servers that do not run, after ending what they left behind."""
+        wanted: dict[str, int] = {}
+        cluster, broker = self.cluster, self.broker
+        if cluster is not None and postgres.running(cluster) is None:
+            postgres.clear_after_a_crash(cluster)
+            wanted["PostgreSQL"] = cluster.port
+        if broker is not None and rabbitmq.running(broker) is None:
+            rabbitmq.end_leftovers(broker)
+            wanted |= broker.ports.named()
+        return wanted
+
+    def is_ready(self, name: str) -> bool:
+        """Say whether `postgres` or `rabbitmq` serves."""
+        if name == "postgres":
+            return self.cluster is None or postgres.lets_in(self.cluster)
+        broker = self.broker
+        return broker is None or (ports.answers(broker.ports.amqps) and broker.management.answers())
 
     def launch(self) -> None:
         """Start the servers unless they run; the broker is given its time in `wait`."""

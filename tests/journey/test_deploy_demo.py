@@ -65,6 +65,14 @@ def test_the_pages_it_prints_open_and_ctrl_c_leaves_nothing_running(
         assert address in printed
         assert requests.get(address, timeout=20).status_code in (200, 401)
     assert "doctor.h01" in printed
+    first = region["hospitals"][0]
+    for address in (first["mllp"], first["fhir"], str(home / "region.json")):
+        assert address in printed
+    (command,) = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")][:1]
+    sent = subprocess.run(
+        ["sh", "-c", f"{command} -sS -w %{{http_code}}"], capture_output=True, text=True, check=True
+    )
+    assert sent.stdout.endswith("201")
 
     os.killpg(process.pid, signal.SIGINT)
 

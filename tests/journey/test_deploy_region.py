@@ -173,9 +173,24 @@ def test_only_what_is_dead_is_started_again(home: Path):
     before = read(home)["pids"]
     os.kill(before["hub.ingest.1"], signal.SIGKILL)
     assert call("status", "--dir", str(home)).returncode == 1
+    prepared = (home / "log" / "prepare.log").read_text()
     assert call("up", "--dir", str(home)).returncode == 0
     after = read(home)["pids"]
     assert {name for name in after if after[name] != before[name]} == {"hub.ingest.1"}
+    assert (home / "log" / "prepare.log").read_text() == prepared
+
+
+def test_a_process_that_lives_but_does_not_answer_is_not_ready(home: Path):
+    pid = read(home)["pids"]["fep.H01"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = call("status", "--dir", str(home))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 1
+    assert "fep.H01          NOT READY" in done.stdout
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (last["up"], last["pids"]) == (False, read(home)["pids"])
 
 
 def test_after_kill_9_of_everything_up_recovers_with_all_data(home: Path):
@@ -208,6 +223,7 @@ def test_a_port_in_use_is_told_in_one_sentence(home: Path):
         other.listen()
         done = call("up", "--dir", str(home))
     assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"deploy/region down --dir {home}")
     assert done.stderr.splitlines()[-1].startswith(
         f"deploy/region: Port {port} (for HL7 v2 of H01) is in use"
     )

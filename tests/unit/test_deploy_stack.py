@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,6 +30,20 @@ def test_a_taken_port_is_named_in_one_sentence():
         port = other.getsockname()[1]
         with pytest.raises(Trouble, match=rf"^Port {port} \(for the hub's web\) is in use"):
             ports.check_free(port, "the hub's web")
+
+
+def test_all_taken_ports_are_named_at_once():
+    with socket.socket() as one, socket.socket() as two, socket.socket() as free:
+        for each in (one, two, free):
+            each.bind(("127.0.0.1", 0))
+        one.listen()
+        two.listen()
+        wanted = {name: each.getsockname()[1] for name, each in (("A", one), ("B", two), ("C", free))}
+        free.close()
+        with pytest.raises(Trouble) as told:
+            ports.check_all_free(wanted)
+    assert str(told.value).startswith(f"Ports {wanted['A']} (for A), {wanted['B']} (for B) are in use")
+    assert "--port-base" in str(told.value) and str(wanted["C"]) not in str(told.value)
 
 
 def test_a_recycled_pid_is_not_taken_for_ours(tmp_path: Path):
@@ -97,6 +112,9 @@ def test_the_first_hospital_has_the_ports_of_the_contract(tmp_path: Path):
 def test_a_region_keeps_ports_and_secrets_and_may_grow(tmp_path: Path):
     first = make_region(tmp_path / "r", 2, 21000)
     secret = first.place.secret("client.bench")
+    assert make_region(tmp_path / "r", 2, 20000).plan.port_base == 20000
+    assert make_region(tmp_path / "r", 2, 21000).plan.port_base == 21000
+    first.place.region_file.write_text("{}")
     again = make_region(tmp_path / "r", 3, 22000)
     assert (again.plan.port_base, again.plan.hospitals) == (21000, 3)
     assert make_region(tmp_path / "r", 1, None).plan.hospitals == 3
@@ -110,6 +128,10 @@ def test_what_cannot_be_is_said_in_one_sentence(tmp_path: Path):
         make_region(tmp_path / "many", 41, None)
     with pytest.raises(Trouble, match="No region is in"):
         open_region(tmp_path / "none")
+    for odd in ("数据", "a b", "it's"):
+        with pytest.raises(Trouble, match="RabbitMQ cannot live in a path with"):
+            make_region(tmp_path / odd, None, None)
+        assert not (tmp_path / odd).exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(Trouble, match="choose another --dir"):
         make_region(tmp_path / "file", None, None)
@@ -138,3 +160,39 @@ def test_the_installer_needs_nothing_but_the_standard_library():
     load = f"import runpy; print(runpy.run_path({install.__file__!r})['OLDEST_PYTHON'])"
     bare = [sys.executable, "-I", "-S", "-c", load]
     assert subprocess.run(bare, capture_output=True, text=True, check=True).stdout == "(3, 11)\n"
+
+
+def test_who_asks_for_help_gets_it_without_an_installation(tmp_path: Path):
+    bare = tmp_path / "bare"
+    shutil.copytree(
+        install.ROOT / "deploy", bare / "deploy", ignore=shutil.ignore_patterns("__pycache__", "sample")
+    )
+    for name in ("region", "demo"):
+        done = subprocess.run(
+            [str(bare / "deploy" / name), "--help"], capture_output=True, text=True, check=True
+        )
+        assert f"deploy/{name}" in done.stdout
+    assert not (bare / ".venv").exists()
+
+
+def test_what_pip_warns_of_is_not_shown_as_progress(capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setattr(install.time, "monotonic", iter(range(0, 1000, 10)).__next__)
+    install.run(["sh", "-c", "echo WARNING: root; echo Collecting x"], "Installing")
+    told = capsys.readouterr().err
+    assert "Collecting x" in told and "WARNING" not in told
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown"),
+    [(True, "\r  one\033[K\r  two\033[K\r  three\033[K\n"), (False, "  one\n  three\n")],
+)
+def test_progress_is_one_line_on_a_terminal_and_few_in_a_pipe(
+    is_terminal: bool, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    log = tmp_path / "sample.log"
+    progress = demo.Progress(log, is_terminal=is_terminal)
+    for at, line in enumerate(("one", "two", "three")):
+        with log.open("a") as out:
+            out.write(f"{line}\n")
+        progress.show(float(at), is_last=line == "three")
+    assert capsys.readouterr().err == shown
