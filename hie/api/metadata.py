@@ -70,7 +70,7 @@ def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
             },
             "fhirVersion": "4.0.1",
             "format": FORMATS,
-            "patchFormat": [asking.PATCH_TYPE],
+            "patchFormat": [asking.PATCH_TYPE, FORMATS[0]],
             "rest": [rest],
         }
     )
@@ -103,9 +103,9 @@ def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
             "readHistory": "vread" in words,
             "updateCreate": True,
             "conditionalCreate": "create" in words,
-            "conditionalRead": "not-match",
+            "conditionalRead": "full-support",
             "conditionalUpdate": "PUT" in by_type,
-            "conditionalDelete": "single" if "DELETE" in by_type else "not-supported",
+            "conditionalDelete": "multiple" if "DELETE" in by_type else "not-supported",
             "referencePolicy": ["literal", "logical", "local"],
         }
     if includes := _includes(type_):

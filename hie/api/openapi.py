@@ -76,7 +76,9 @@ SHAPES: dict[str, Shape] = {
     "update": Shape(
         (200, 201), sent=((FHIR_JSON, "Resource"),), headers=("If-Match", "If-None-Match", "Prefer")
     ),
-    "patch": Shape(sent=((asking.PATCH_TYPE, "JsonPatch"),), headers=("If-Match", "Prefer")),
+    "patch": Shape(
+        sent=((asking.PATCH_TYPE, "JsonPatch"), (FHIR_JSON, "Resource")), headers=("If-Match", "Prefer")
+    ),
     "delete": Shape((200, 204), answered=None, headers=("If-Match",), query=()),
     "search-type": Shape(answered=(FHIR_JSON, "Bundle"), headers=("Prefer",), query=CONTROLS),
     "search-system": Shape(answered=(FHIR_JSON, "Bundle"), headers=("Prefer",), query=CONTROLS),

@@ -17,7 +17,7 @@ from hie.repository.conditions import modifiers_of
 from hie.repository.definitions import indexed_parameters
 from hie.security.access import access_of
 from hie.terminology.feeding import feed
-from tests.hub_world import Caller, application, is_outcome
+from tests.hub_world import JSON, Caller, application, is_outcome
 
 STRICT = {"Prefer": "handling=strict"}
 VALUES = {
@@ -215,11 +215,28 @@ def test_conditional_flags_are_true(call: Caller, statement: dict[str, Any]) -> 
     etag = updated.headers["ETag"]
     path = f"/Basic/{made.get_json()['id']}"
     assert call("GET", path, If_None_Match=etag).status_code == 304
-    assert basic["conditionalRead"] in ("not-match", "full-support")
-    deleted = call("DELETE", f"/Basic?{query}")
-    assert (deleted.status_code in (200, 204)) == (basic["conditionalDelete"] != "not-supported")
+    assert call("GET", path, If_Modified_Since=updated.headers["Last-Modified"]).status_code == 304
+    assert basic["conditionalRead"] == "full-support"
+    call("POST", "/Basic", body)
+    assert call("DELETE", f"/Basic?{query}").status_code == 412
+    assert call("DELETE", f"/Basic?{query}&_count=2").status_code in (200, 204)
+    assert call("GET", path).status_code == 410
+    assert basic["conditionalDelete"] == "multiple"
     assert call("PUT", "/Basic/own-id", body | {"id": "own-id"}).status_code == 201
     assert basic["updateCreate"] is True
+
+
+def test_each_stated_form_of_a_patch_is_taken(call: Caller, statement: dict[str, Any], known: str) -> None:
+    part = [{"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": "Basic.language"}]
+    part += [{"name": "value", "valueCode": "zh"}]
+    bodies = {
+        "application/json-patch+json": [{"op": "add", "path": "/language", "value": "en"}],
+        JSON: {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]},
+    }
+    assert set(statement["patchFormat"]) == set(bodies)
+    for media, body in bodies.items():
+        answer = call("PATCH", f"/Basic/{known}", body, Content_Type=media)
+        assert answer.status_code == 200, (media, answer.text)
 
 
 def doors(app: Flask) -> set[tuple[str, str]]:
