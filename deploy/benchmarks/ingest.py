@@ -29,13 +29,10 @@ def run(data: Path | None) -> Report:
     report = Report("ingest")
     with stand.region(hospitals=1) as place:
         fsync = fsync_ms(Path(place["dir"]))
-        one_round(
-            place, [body for n in range(WARM_UP) for body in patient_record(RESOURCES_EACH, WARM_UP_SEED + n)]
-        )
+        one_round(place, people(WARM_UP_SEED, WARM_UP))
         rates, waits = [], []
         for number in range(ROUNDS):
-            bodies = read(data) if data else made(number)
-            rate, times = one_round(place, bodies)
+            rate, times = one_round(place, read(data) if data else people(number * BUNDLES, BUNDLES))
             stand.say(f"round {number + 1}: {rate:.0f} resources/s")
             rates.append(rate)
             waits.append(percentile(times, 0.5) * 1000)
@@ -50,24 +47,24 @@ def run(data: Path | None) -> Report:
     return report
 
 
-def read(data: Path) -> list[bytes]:
-    """Return the bundles of a directory. Raises: FileNotFoundError if there are none."""
-    bodies = [gzip.decompress(path.read_bytes()) for path in sorted(data.glob("*.json.gz"))]
-    if not bodies:
+def read(data: Path) -> list[list[bytes]]:
+    """Return the bundles of a directory, each a record. Raises: FileNotFoundError if there are none."""
+    records = [[gzip.decompress(path.read_bytes())] for path in sorted(data.glob("*.json.gz"))]
+    if not records:
         raise FileNotFoundError(f"No *.json.gz in {data}; name a directory of gzip transaction bundles.")
-    return bodies
+    return records
 
 
-def made(seed: int) -> list[bytes]:
-    """Return bundles of the sample generator: one person each."""
-    return [body for n in range(BUNDLES) for body in patient_record(RESOURCES_EACH, seed * BUNDLES + n)]
+def people(first: int, count: int, resources: int = RESOURCES_EACH) -> list[list[bytes]]:
+    """Return the bundles of the sample generator's people, each in the order they must come in."""
+    return [list(patient_record(resources, seed)) for seed in range(first, first + count)]
 
 
 def one_round(
-    place: dict[str, Any], bodies: list[bytes], clients: int = CLIENTS
+    place: dict[str, Any], records: list[list[bytes]], clients: int = CLIENTS
 ) -> tuple[float, list[float]]:
-    """Return (resources per second, seconds of each bundle) of clients that share the bundles."""
-    resources = sum(len(orjson.loads(body)["entry"]) for body in bodies)
+    """Return (resources per second, seconds of each bundle) of clients that share the records."""
+    resources = sum(len(orjson.loads(body)["entry"]) for record in records for body in record)
     authorization = {
         "Authorization": f"Bearer {stand.token(place)}",
         "Content-Type": "application/fhir+json",
@@ -77,7 +74,7 @@ def one_round(
         times = []
         with requests.Session() as session:
             session.headers.update(authorization)
-            for body in bodies[at::clients]:
+            for body in (body for record in records[at::clients] for body in record):
                 begin = time.monotonic()
                 answer = session.post(place["hub"]["fhir"], data=body, timeout=300)
                 if answer.status_code != 200:

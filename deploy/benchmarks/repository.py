@@ -30,7 +30,6 @@ from deploy.benchmarks.closed_loop import Loop, closed_loop, get
 from deploy.benchmarks.effort import cpu_ms
 from deploy.benchmarks.figures import Figure, Report, median_figure, percentile
 from deploy.benchmarks.floors import copy_rows_s, fsync_ms, plain
-from deploy.sample.bundles import patient_record
 from deploy.stack import ports
 
 PEOPLE, RESOURCES_EACH = 100, 330
@@ -91,11 +90,11 @@ def run(data: Path | None) -> Report:
 
 
 def _ingest(place: dict[str, Any], data: Path | None) -> list[Figure]:
-    bodies = ingest.read(data) if data else None
+    records = ingest.read(data) if data else None
     rates = []
     for number in range(ROUNDS):
         part = PEOPLE // ROUNDS + 1
-        made = bodies or [b for n in range(part) for b in patient_record(RESOURCES_EACH, number * part + n)]
+        made = records or ingest.people(number * part, part, RESOURCES_EACH)
         rate, _times = ingest.one_round(place, made, INGEST_CLIENTS)
         stand.say(f"ingest: {rate:.0f} resources/s")
         rates.append(rate)
