@@ -38,11 +38,12 @@ NOTHING = Version(0, PLACEHOLDER, PLACEHOLDER[0], "", b"", False)
 class State:
     """One key. `stored` is the compartment its row has in the database, None if it has none.
 
+    keyed: the compartment that the key names in the database, None if it has no key.
     kept: the key was known and only a placeholder is asked for, so it was not looked at.
     """
 
     __slots__ = (
-        "facility", "id", "is_known", "kept", "most", "past", "present", "replaced", "stored", "touched",
+        "facility", "id", "is_known", "kept", "keyed", "most", "past", "present", "replaced", "stored", "touched",
         "type",
     )  # fmt: skip
 
@@ -55,6 +56,7 @@ class State:
         self.present = NOTHING
         self.most = 0
         self.stored: str | None = None
+        self.keyed: str | None = None
         self.replaced = False
         self.touched = False
         self.past: list[Past] = []

@@ -163,6 +163,7 @@ def read_locked(cursor: psycopg.Cursor[Any], keys: Sequence[Key]) -> dict[Key, S
     for type_, id_, compartment, facility in cursor.fetchall():
         state = states[type_, id_] = State(type_, id_, facility)
         state.is_known = True
+        state.keyed = compartment
         places.append((compartment, type_, id_))
     if places:
         cursor.execute(READ, columns_of(places))
@@ -185,7 +186,7 @@ def flush(cursor: psycopg.Cursor[Any], states: Collection[State], zone: tzinfo) 
     rekeyed = [
         (s.present.compartment, s.type, s.id)
         for s in replaced
-        if s.stored is not None and s.stored != s.present.compartment
+        if s.keyed is not None and s.keyed != s.present.compartment
     ]
     if rekeyed:
         cursor.execute(REKEY, columns_of(rekeyed))

@@ -115,6 +115,8 @@ def _states(cursor: psycopg.Cursor[Any], changes: Sequence[_Change]) -> dict[Key
     }
     claimed = statements.claim(cursor, claims)
     states = {key: State(*key, claims[key][1]) for key in claimed}
+    for key in claimed:
+        states[key].keyed = claims[key][0]
     states |= statements.read_locked(cursor, sorted(looked_at - claimed))
     for key in first.keys() - states.keys():
         states[key] = State(*key, None, kept=key in claims)

@@ -1,6 +1,7 @@
 """Versions: the newer snapshot wins, the late one is kept as superseded, nothing is doubled."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from esb.fhir.lexemes import loads
 from hie.errors import Conflict, Gone, NotFound, NotValid, PreconditionFailed, Rejected
 from hie.repository import read, store
 from hie.repository.writes import Order, Outcome, Write
-from hie.schema.repository import Resource
+from hie.schema.repository import Resource, ResourceHistory
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ALL = sa.true()
@@ -160,6 +161,24 @@ def test_a_resource_that_changes_its_patient_moves(session: Session) -> None:
     assert len(list(read.everything(session, ["p2"], ALL))) == 1
     assert read.read(session, "Observation", "o1", ALL).compartment == "p2"
     assert write(session, put("7.0", order(3), patient="p2"))[0].version == 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_however_it_is_cut_into_batches_a_resource_that_moves_is_one(session: Session, seed: int) -> None:
+    rng = Random(seed)
+    writes = [
+        put(f"{n}.5", order(rng.randint(1, 9), seq=n), patient=f"p{rng.randint(1, 3)}") for n in range(1, 9)
+    ]
+    while writes:
+        size = rng.randint(1, 4)
+        write(session, *writes[:size])
+        writes = writes[size:]
+    rows = session.execute(sa.select(Resource.compartment, Resource.content)).all()
+    assert len(rows) == 1
+    assert f'"Patient/{rows[0].compartment}"' in rows[0].content
+    past = session.scalars(sa.select(ResourceHistory.version)).all()
+    present = read.read(session, "Observation", "o1", ALL).version
+    assert sorted([*past, present]) == list(range(1, 9))
 
 
 def test_a_patch_keeps_digits_and_applies_even_to_what_is_newer(session: Session) -> None:
