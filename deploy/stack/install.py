@@ -36,9 +36,12 @@ NEEDS = {
         lambda: has_file("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"),
     ),
     "browser": (["chromium"], lambda: has_file("/usr/bin/chromium", "/usr/bin/chromium-browser")),
+    # Playwright's own Node.js needs it.
+    "atomic": (["libatomic1"], lambda: has_file("/lib/*/libatomic.so.1", "/usr/lib/*/libatomic.so.1")),
     "fonts": (["fonts-noto-cjk"], lambda: has_file("/usr/share/fonts/opentype/noto/NotoSansCJK*")),
     "venv": (["python3-venv"], lambda: PYTHON.exists() or _can_make_venv()),
     "node": (["nodejs", "npm"], lambda: all(map(shutil.which, ("node", "npm")))),
+    "curl": (["curl"], lambda: shutil.which("curl") is not None),
     "git": (["git"], lambda: shutil.which("git") is not None),
 }
 

@@ -371,6 +371,9 @@ def test_what_has_no_queue_holds_up_nothing_else(empty_bus, publisher, cache, ou
     with pika.BlockingConnection(pika.URLParameters(empty_bus.url())) as connection:
         channel = connection.channel()
         channel.queue_unbind("ingest.1", RECORDS, "*.7")
+        deadline = time.monotonic() + 20
+        while publisher.send([plain("H01.7", 0)]) == [True]:
+            assert time.monotonic() < deadline, "the binding is still there"
         write(cache, outbox, MAX_ROWS + 1, "H01.7")
         write(cache, outbox, 1, "H01.8")
         held = Held()
