@@ -43,8 +43,8 @@ class State:
     """
 
     __slots__ = (
-        "facility", "id", "is_known", "kept", "keyed", "most", "past", "present", "replaced", "stored", "touched",
-        "type",
+        "facility", "id", "is_known", "kept", "keyed", "most", "past", "present", "replaced", "stored",
+        "touched", "type",
     )  # fmt: skip
 
     def __init__(self, type_: str, id_: str, facility: str | None, *, kept: bool = False) -> None:
