@@ -368,19 +368,21 @@ def test_a_source_time_is_sent_as_the_instant_it_was_whatever_zone_it_came_in(ca
 
 
 def test_what_has_no_queue_holds_up_nothing_else(empty_bus, publisher, cache, outbox):
+    # Others may have bound queues of their own on this broker.
+    bindings = empty_bus.management.call("GET", f"bindings/{empty_bus.vhost}")
+    takers = [one["destination"] for one in bindings if one["routing_key"] == "*.7"]
     with pika.BlockingConnection(pika.URLParameters(empty_bus.url())) as connection:
         channel = connection.channel()
-        channel.queue_unbind("ingest.1", RECORDS, "*.7")
-        deadline = time.monotonic() + 20
-        while publisher.send([plain("H01.7", 0)]) == [True]:
-            assert time.monotonic() < deadline, "the binding is still there"
+        for queue in takers:
+            channel.queue_unbind(queue, RECORDS, "*.7")
         write(cache, outbox, MAX_ROWS + 1, "H01.7")
         write(cache, outbox, 1, "H01.8")
         held = Held()
         assert relay(cache, outbox, publisher, held=held) == (MAX_ROWS, 0)
         assert relay(cache, outbox, publisher, held=held) == (1, 1)
         assert relay(cache, outbox, publisher, held=held) == (0, 0)
-        channel.queue_bind("ingest.1", RECORDS, "*.7")
+        for queue in takers:
+            channel.queue_bind(queue, RECORDS, "*.7")
     while held.routes(time.monotonic()):
         time.sleep(0.01)
     assert relay(cache, outbox, publisher, held=held) == (MAX_ROWS, MAX_ROWS)
