@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
+from hie.schema.directory import Facility
 
 SECRET = "a secret of some length"
 REGION = "bench"
@@ -32,6 +33,21 @@ def application(database_url: str, **settings: str) -> Iterator[Flask]:
         put_client(session, REGION, SECRET, "system/*.cruds", None)
     yield made
     made.extensions["hie"].engine.dispose()
+
+
+@contextlib.contextmanager
+def hospitals(database_url: str, **settings: str) -> Iterator[Flask]:
+    """Yield the application with the region's client, two hospitals', and one that may only read Patients."""
+    with application(database_url, **settings) as made:
+        with Session(made.extensions["hie"].engine) as session, session.begin():
+            session.add_all(
+                [Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")]
+            )
+            session.flush()
+            put_client(session, "h01", SECRET, "system/*.cruds", "H01")
+            put_client(session, "h02", SECRET, "system/*.cruds", "H02")
+            put_client(session, "reader", SECRET, "system/Patient.rs", None)
+        yield made
 
 
 class Caller:

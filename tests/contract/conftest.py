@@ -4,33 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from sqlalchemy.orm import Session
 
-from hie.app import create_app
-from hie.config import Config
-from hie.directory.clients import put_client
-from hie.schema.directory import Facility
-from tests.hub_world import SECRET, Caller
+from tests.hub_world import Caller, hospitals
 
 
 @pytest.fixture(scope="module")
 def app(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application with the region's client and one client of each of two hospitals."""
-    settings = {
-        "HIE_DATABASE_URL": module_database_url,
-        "HIE_WEB_THREADS": "20",
-        "HIE_BLOB_DIR": str(tmp_path_factory.mktemp("blobs")),
-    }
-    made = create_app(Config.from_env(settings))
-    with Session(made.extensions["hie"].engine) as session, session.begin():
-        session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
-        session.flush()
-        put_client(session, "bench", SECRET, "system/*.cruds", None)
-        put_client(session, "h01", SECRET, "system/*.cruds", "H01")
-        put_client(session, "h02", SECRET, "system/*.cruds", "H02")
-        put_client(session, "reader", SECRET, "system/Patient.rs", None)
-    yield made
-    made.extensions["hie"].engine.dispose()
+    with hospitals(
+        module_database_url, HIE_WEB_THREADS="20", HIE_BLOB_DIR=str(tmp_path_factory.mktemp("blobs"))
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

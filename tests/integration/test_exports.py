@@ -17,15 +17,11 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from hie.app import create_app
-from hie.config import Config
-from hie.directory.clients import put_client
 from hie.schema import AuditEventRow, Job, JobFile, Resource
-from hie.schema.directory import Facility
 from hie.services.exports import writing
 from hie.services.exports.jobs import is_polled_too_soon
 from hie.work.process import work_once
-from tests.hub_world import SECRET, Caller, Json, created, observation, patient
+from tests.hub_world import Caller, Json, created, hospitals, observation, patient
 
 WAIT = {"Prefer": "respond-async"}
 MANY = 30_000
@@ -34,17 +30,8 @@ MANY = 30_000
 @pytest.fixture
 def app(fresh_database_url: str, tmp_path: Path) -> Iterator[Flask]:
     """The application, with clients of the region and of two hospitals."""
-    settings = {"HIE_DATABASE_URL": fresh_database_url, "HIE_EXPORT_DIR": str(tmp_path / "exports")}
-    made = create_app(Config.from_env(settings))
-    with Session(made.extensions["hie"].engine) as session, session.begin():
-        session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
-        session.flush()
-        put_client(session, "bench", SECRET, "system/*.cruds", None)
-        put_client(session, "h01", SECRET, "system/*.cruds", "H01")
-        put_client(session, "h02", SECRET, "system/*.cruds", "H02")
-        put_client(session, "reader", SECRET, "system/Patient.rs", None)
-    yield made
-    made.extensions["hie"].engine.dispose()
+    with hospitals(fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports")) as made:
+        yield made
 
 
 def work(app: Flask) -> bool:

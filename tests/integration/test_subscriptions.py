@@ -16,14 +16,10 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from hie.app import create_app
-from hie.config import Config
-from hie.directory.clients import put_client
 from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
-from hie.schema.directory import Facility
 from hie.services.subscriptions import delivering
 from hie.work.notices import match_all, once
-from tests.hub_world import SECRET, Caller, Json, created, observation, patient
+from tests.hub_world import Caller, Json, created, hospitals, observation, patient
 from tests.receiver import Receiver, parameters, receiving
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
@@ -38,20 +34,10 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver) -> Iterator[Flask]:
     """The application, with clients of the region and of two hospitals; only the receiver may be told."""
-    settings = {
-        "HIE_DATABASE_URL": fresh_database_url,
-        "HIE_EXPORT_DIR": str(tmp_path / "exports"),
-        "HIE_NOTIFY_TO": f"{receiver.url}/notices",
-    }
-    made = create_app(Config.from_env(settings))
-    with Session(made.extensions["hie"].engine) as session, session.begin():
-        session.add_all([Facility(code=code, name=code, name_en=code, jwks={}) for code in ("H01", "H02")])
-        session.flush()
-        put_client(session, "bench", SECRET, "system/*.cruds", None)
-        put_client(session, "h01", SECRET, "system/*.cruds", "H01")
-        put_client(session, "h02", SECRET, "system/*.cruds", "H02")
-    yield made
-    made.extensions["hie"].engine.dispose()
+    with hospitals(
+        fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports"), HIE_NOTIFY_TO=f"{receiver.url}/notices"
+    ) as made:
+        yield made
 
 
 def turn(app: Flask, later: float = 0) -> None:
