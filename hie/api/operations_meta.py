@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from hie.api import answers, asking, operations, parameters, recording
+from hie.api.written import audited
 from hie.repository import labels, read
 from hie.repository.labels import Meta
 from hie.repository.writes import Write
 from hie.schema.repository import ResourceKey
-from hie.security import audit
 from hie.security.access import access
 
 
@@ -40,7 +39,7 @@ def meta(type_: str | None = None, id_: str | None = None) -> Response:
             found = lexemes.loads(stored.content)["meta"]
         else:
             found = labels.in_use(session, decision.where, type_)
-        _audit(session, "R", "$meta", type_, id_, compartment)
+        audited(session, "R", "$meta", type_, id_, compartment)
     return _answer(found)
 
 
@@ -72,24 +71,10 @@ def _change(name: str, type_: str, id_: str, change: Callable[[Meta, Meta], Meta
         resource["meta"] = change(resource["meta"], other)
         write = Write("put", type_, id_, resource, asking.actor().facility, if_match=stored.version)
         outcome = recording.record(session, [write], now, asking.hub().config)[0]
-        _audit(session, "U", f"${name}", type_, id_, outcome.compartment)
+        audited(session, "U", f"${name}", type_, id_, outcome.compartment)
     return _answer(lexemes.loads(outcome.content)["meta"])
 
 
 def _answer(found: Meta) -> Response:
     made = {"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": found}]}
     return answers.answer(lexemes.dumps(made))
-
-
-def _audit(
-    session: Session, action: str, operation: str, type_: str | None, id_: str | None, compartment: str | None
-) -> None:
-    audit.record(
-        session,
-        actor=asking.actor(),
-        action=action,
-        operation=operation,
-        resource_type=type_,
-        resource_id=id_,
-        compartment=compartment or None,
-    )

@@ -48,7 +48,13 @@ def written(outcome: Outcome) -> Response:
 
 
 def audited(
-    session: Session, action: str, operation: str, type_: str, id_: str, compartment: str, http: int = 200
+    session: Session,
+    action: str,
+    operation: str,
+    type_: str | None,
+    id_: str | None,
+    compartment: str | None,
+    http: int = 200,
 ) -> None:
     """Write the audit row of an interaction with one resource."""
     audit.record(
