@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -275,8 +275,7 @@ def _twins(place: dict[str, Any]) -> Figure:
     stand.say(f"{THREADS} threads create the same {TWINS} resources")
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lane, range(THREADS)))
-    count: Callable[[int], int] = lambda n: _count(place, f"{system}|{mark}-{n}", token)  # noqa: E731
-    wrong = sum(abs(count(number) - 1) for number in range(TWINS))
+    wrong = sum(abs(_count(place, f"{system}|{mark}-{number}", token) - 1) for number in range(TWINS))
     return Figure("identical_conditional_creates_doubled_or_lost", wrong, "resources", "lower", 0)
 
 

@@ -50,7 +50,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return members
     seen: set[str] = set()
     twice = _Twice(members)
-    twice.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    for name, _ in pairs:
+        if name in seen:
+            twice.key = name
+            break
+        seen.add(name)
     return twice
 
 
