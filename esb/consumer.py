@@ -59,7 +59,7 @@ class _Queue:
     quiet_since: float | None = None
     stalled_since: float | None = None
     opened_at: float = 0.0
-    came_at: float = 0.0
+    has_had_some: bool = False
 
 
 class Consumer:
@@ -82,6 +82,7 @@ class Consumer:
         self._queues = [_Queue(q, True) for q in own] + [_Queue(q, False) for q in stand_in_for]
         self._connection: Any = None
         self._last_look = 0.0
+        self._quiet_since: float | None = None
 
     def run(self, stopping: threading.Event) -> None:
         """Consume until `stopping` is set; reconnects by itself."""
@@ -116,10 +117,11 @@ class Consumer:
         while not stopping.is_set():
             self._connection.process_data_events(time_limit=self._patience())
             self._gather()
+            # Before anything is settled: while that takes its time, more arrives that is not read yet.
+            self._look_around()
             for queue in self._queues:
                 if queue.buffer and time.monotonic() >= queue.paused_until:
                     self._settle(queue)
-            self._look_around()
         for queue in self._queues:
             self._close(queue)
 
@@ -129,20 +131,24 @@ class Consumer:
         return IDLE_S
 
     def _gather(self) -> None:
-        """Take in what has already arrived, so that a batch is as large as the load makes it."""
+        """Take in what has already arrived, at most PREFETCH of each queue, so that batches grow with the load.
+
+        All of it: what comes behind a busy queue's messages on the connection may be another queue's.
+        """
         before = -1
-        while before < (now := sum(len(q.buffer) for q in self._queues)) < self._max_batch:
+        while before < (now := sum(len(q.buffer) for q in self._queues)):
             before = now
             self._connection.process_data_events(time_limit=0)
+        self._quiet_since = None if before else self._quiet_since or time.monotonic()
 
     def _open(self, queue: _Queue) -> None:
         queue.channel = self._connection.channel()
-        queue.opened_at = queue.came_at = time.monotonic()
+        queue.opened_at, queue.has_had_some = time.monotonic(), False
         queue.channel.basic_qos(prefetch_count=PREFETCH)
 
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             queue.stalled_since = None
-            queue.came_at = time.monotonic()
+            queue.has_had_some = True
             if method.redelivered:
                 queue.is_careful = True
             queue.buffer.append(
@@ -210,16 +216,16 @@ class Consumer:
             self._open(queue)
 
     def _maybe_renew(self, queue: _Queue) -> None:
-        """Consume a queue anew now and then while nothing comes.
+        """Consume a queue anew now and then while nothing comes on the whole connection.
 
         RabbitMQ can believe that it delivered what never came (seen on 3.10 with a queue made again); it
-        counts as unacknowledged, not as waiting, and is delivered again once its channel is closed.
+        counts as unacknowledged, not as waiting, and is delivered again once its channel is closed. While
+        another queue is busy, ours may be on the way behind it, and would come again one by one.
         """
-        if queue.buffer or queue.channel is None:
+        if queue.channel is None or queue.buffer or self._quiet_since is None:
             return
-        idle_s = time.monotonic() - queue.came_at
-        has_had_some = queue.came_at > queue.opened_at
-        if idle_s > (REOPEN_AFTER_S if has_had_some else RENEW_AFTER_S):
+        idle_s = time.monotonic() - max(self._quiet_since, queue.opened_at)
+        if idle_s > (REOPEN_AFTER_S if queue.has_had_some else RENEW_AFTER_S):
             self._close(queue)
             self._open(queue)
 

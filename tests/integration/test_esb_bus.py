@@ -324,6 +324,26 @@ def test_a_queue_that_was_made_again_is_consumed_again(empty_bus, publisher, mon
     assert seen == [b"1", b"again", b"2"]
 
 
+def test_what_arrives_while_another_queue_is_handled_is_not_asked_for_again(
+    empty_bus, publisher, monkeypatch
+):
+    """Asked for again, it would come as redelivered, and be handled one message at a time."""
+    monkeypatch.setattr("esb.consumer.REOPEN_AFTER_S", 0.3)
+    monkeypatch.setattr("esb.consumer.RENEW_AFTER_S", 0.3)
+    publisher.send([plain("H01.0", 1), plain("H01.1", 2)])
+    seen: list[tuple[str, bool]] = []
+
+    def handle(queue, batch):
+        if queue == "ingest.0":
+            assert all(publisher.send([plain("H01.1", n) for n in range(50)]))
+            time.sleep(1.2)  # longer than a quiet queue is left alone and than the look round takes to come
+        seen.extend((queue, delivery.redelivered) for delivery in batch)
+        return set()
+
+    consume(empty_bus, handle, lambda: len(seen) >= 52)
+    assert [queue for queue, is_again in seen if is_again] == []
+
+
 def test_the_outbox_reaches_the_hub_sealed_and_is_closed_by_the_receipt(empty_bus, publisher, cache, outbox):
     write(cache, outbox, 120)
     assert relay(cache, outbox, publisher) == (120, 120)
