@@ -131,7 +131,7 @@ class Consumer:
         return IDLE_S
 
     def _gather(self) -> None:
-        """Take in what has already arrived, at most PREFETCH of each queue, so that batches grow with the load.
+        """Take in what has arrived, at most PREFETCH of each queue, so that batches grow with the load.
 
         All of it: what comes behind a busy queue's messages on the connection may be another queue's.
         """
