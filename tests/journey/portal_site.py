@@ -18,6 +18,7 @@ from hie.config import Config
 from hie.portal.session import COOKIE, open_session
 from hie.schema.mpi import Identity
 from hie.schema.security import AuditEventRow
+from tests.journey.layout import wait_whole
 from tests.journey.portal_world import BORN, NAME, PASSWORD, make_world
 
 
@@ -119,4 +120,4 @@ def open_main(page: Page, site: Site, username: str = "doctor.h02") -> None:
         page.get_by_label("出生日期").fill(BORN)
         page.get_by_label("诊疗").check()
         page.get_by_role("button", name="确认并打开记录").click()
-    page.locator(".patient-name").wait_for()
+    wait_whole(page, ".patient-name")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
+from tests.journey.layout import wait_whole, width
 from tests.journey.road import Fep, code_of
 from tests.samples import hl7v2_messages as samples
 
@@ -58,6 +59,7 @@ def open_message(page: Page, hospital: dict[str, Any], control_id: str) -> None:
     """Open a message by way of the filter."""
     page.goto(f"{hospital['console']}?control_id={control_id}")
     page.get_by_role("link", name=re.compile("^消息 ")).first.click()
+    wait_whole(page, ".road")
 
 
 def test_an_engineer_signs_in_with_the_keyboard_and_learns_when_the_password_is_wrong(
@@ -148,8 +150,9 @@ def test_on_a_phone_nothing_scrolls_sideways(screen: Page, hospital: dict[str, A
     pages = [hospital["console"], f"{hospital['console']}?fate=set_aside", f"{hospital['console']}?kind=none"]
     for address in pages:
         screen.goto(address)
-        assert screen.evaluate("document.documentElement.scrollWidth") == PHONE["width"], address
+        assert width(screen, "h1") == PHONE["width"], address
     expect(screen.get_by_text("没有符合条件的消息。")).to_be_visible()
     open_message(screen, hospital, GOOD)
+    assert width(screen, ".road") == PHONE["width"]
     screen.get_by_role("link", name="查看内容").click()
-    assert screen.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert width(screen, ".segment") == PHONE["width"]
