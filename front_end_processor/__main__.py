@@ -8,9 +8,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from esb.errors import HieError
 from front_end_processor import app, check, keys, logs
+from front_end_processor.adapters.hl7v2.client import send_files
 from front_end_processor.config import SETTINGS, BadSetting, Config
 from front_end_processor.normalise.profile import BadProfile
 
@@ -20,6 +22,7 @@ examples:
   FEP_CONFIG=/etc/hie/fep.env fep migrate     bring the local database to this version
   FEP_CONFIG=/etc/hie/fep.env fep check       say what is wrong before starting
   FEP_CONFIG=/etc/hie/fep.env fep run         take messages until SIGTERM
+  fep send 127.0.0.1:2575 admission.hl7       send HL7 v2 files by MLLP, as a system of the hospital would
 
 settings (environment, or KEY=VALUE lines in the file that FEP_CONFIG names):
 """
@@ -43,12 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     key_commands.add_parser("init", help="make own.jwks, own.public.jwks and id.key where missing")
     commands.add_parser("migrate", help="bring the local database to this version; harmless when repeated")
     commands.add_parser("check", help="explain what is wrong in settings, keys, profile and connections")
+    sending = commands.add_parser("send", help="send HL7 v2 files by MLLP and print the answers")
+    sending.add_argument("address", type=_address, metavar="HOST:PORT", help="an MLLP listener")
+    sending.add_argument("files", nargs="+", type=Path, metavar="FILE", help="one message each")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.command == "send":
+            return _send(arguments)
         return _COMMANDS[arguments.command](Config.from_env(os.environ), arguments)
     except (BadSetting, BadProfile, HieError, app.NotReady, OSError) as fault:
         print(f"fep: {fault}", file=sys.stderr)
         return 1
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise argparse.ArgumentTypeError("write it as HOST:PORT, e.g. 127.0.0.1:2575")
+    return host.strip("[]"), int(port)
 
 
 def _run(config: Config, arguments: argparse.Namespace) -> int:
@@ -77,6 +92,16 @@ def _check(config: Config, _arguments: argparse.Namespace) -> int:
         mark = "ok  " if finding.is_ok else "note" if finding.is_optional else "FIX "
         print(f"{mark} {finding.what}: {finding.text}")
     return 0 if all(finding.is_ok or finding.is_optional for finding in findings) else 1
+
+
+def _send(arguments: argparse.Namespace) -> int:
+    """Print the answer to each file; nothing of a processor's own settings is needed."""
+    refused = 0
+    host, port = arguments.address
+    for is_accepted, told in send_files(host, port, arguments.files):
+        print(told)
+        refused += not is_accepted
+    return 1 if refused else 0
 
 
 _COMMANDS = {"run": _run, "keys": _keys, "migrate": _migrate, "check": _check}

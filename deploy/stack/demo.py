@@ -81,7 +81,10 @@ def inlets(region: dict[str, Any], home: Path) -> str:
         f'curl -H "Authorization: Bearer $(cat {shlex.quote(first["token_file"])})"'
         f" -H 'Content-Type: application/fhir+json' -d '{patient}' {first['fhir']}/Patient"
     )
-    return f"{table(rows)}\n\n发送第一条消息 A first message:\n  {command}\n\nREGION: {home / 'region.json'}"
+    return (
+        f"{table(rows)}\n\n发送第一条消息 A first message:\n  {command}\n\n"
+        f"REGION={shlex.quote(str(home))}    # {home / 'region.json'}"
+    )
 
 
 class Progress:

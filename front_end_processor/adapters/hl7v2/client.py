@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from front_end_processor.adapters.hl7v2.framing import END, START
 
 _CHUNK = 65536
+_ACCEPTED = {"MSA|AA", "MSA|CA"}
 
 
 class Client:
@@ -52,3 +56,16 @@ class Client:
         """Send one message and return its acknowledgement."""
         self.write(raw)
         return self.read()
+
+
+def send_files(host: str, port: int, files: Sequence[Path]) -> Iterator[tuple[bool, str]]:
+    """Send the message of each file; yield whether it was accepted, and MSA and ERR of the answer.
+
+    An editor ends lines with LF or CR LF where HL7 v2 has CR.
+    """
+    with Client(host, port) as listener:
+        for file in files:
+            answer = listener.send(re.sub(rb"\r?\n", b"\r", file.read_bytes().strip() + b"\n"))
+            lines = answer.decode("utf-8", "replace").split("\r")
+            told = [line for line in lines if line.startswith(("MSA|", "ERR|"))]
+            yield any(line[:6] in _ACCEPTED for line in told), "  ".join(told)
