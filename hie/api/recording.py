@@ -60,7 +60,7 @@ def record(
     owners = ((outcome.compartment, write.facility) for write, outcome in zip(writes, outcomes, strict=True))
     check_own_patients(session, owners)
     if has_subscriptions:
-        keeping.follow(session, outcomes, config, now, asking.actor())
+        outcomes = keeping.follow(session, outcomes, config, now, asking.actor())
     patients: list[Source] = []
     encounters: list[EncounterSeen] = []
     for write, outcome in zip(writes, outcomes, strict=True):

@@ -64,12 +64,27 @@ def _lead_if_first(connection: Connection, engine: Engine, config: Config, stopp
 def begin_to_tell(engine: Engine, config: Config, pool: ThreadPoolExecutor, busy: Busy) -> None:
     """Begin to tell each subscriber what it waits for, unless it is being told; none waits for a slow one."""
     for id_ in [id_ for id_, telling in busy.items() if telling.done()]:
-        busy.pop(id_).result()
+        _look_after(engine, config, id_, busy.pop(id_).exception())
     with Session(engine) as session:
         ids = delivering.due(session, datetime.now(UTC))
     for id_ in ids:
         if id_ not in busy:
             busy[id_] = pool.submit(_tell_all, engine, config, id_)
+
+
+def _look_after(engine: Engine, config: Config, id_: str, error: BaseException | None) -> None:
+    """Put off a subscription that could not be told for a reason nobody foresaw: it holds up no other.
+
+    Raises: what says that the database is away.
+    """
+    if error is None:
+        return
+    if isinstance(error, DBAPIError | psycopg.Error) and not isinstance(error, UNSERVED):
+        raise error
+    log.error("notices.unserved", subscription=id_, kind=type(error).__name__)
+    delivering.put_off(
+        engine, config, id_, f"The hub could not tell it ({type(error).__name__}).", datetime.now(UTC)
+    )
 
 
 def once(engine: Engine, config: Config, now: datetime) -> None:

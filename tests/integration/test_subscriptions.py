@@ -1,12 +1,17 @@
 """Subscriptions as a subscriber sees them: handshake, events in order, retries, rights, a killed worker."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +23,8 @@ from sqlalchemy.orm import Session
 
 from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
 from hie.services.subscriptions import delivering
-from hie.work.notices import match_all, once
-from tests.hub_world import Caller, Json, created, hospitals, observation, patient
+from hie.work.notices import begin_to_tell, match_all, once
+from tests.hub_world import PATCH, Caller, Json, created, hospitals, observation, patient
 from tests.receiver import Receiver, parameters, receiving
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
@@ -32,11 +37,28 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver) -> Iterator[Flask]:
-    """The application, with clients of the region and of two hospitals; only the receiver may be told."""
-    with hospitals(
-        fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports"), HIE_NOTIFY_TO=f"{receiver.url}/notices"
-    ) as made:
+def garbage() -> Iterator[str]:
+    """The address of a server that answers everything by a line that is no HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer_garbage, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def answer_garbage(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"garbage\r\n")
+
+
+@pytest.fixture
+def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver, garbage: str) -> Iterator[Flask]:
+    """The application, with clients of the region and of two hospitals; only two servers may be told."""
+    told = f"{receiver.url}/notices {garbage}/notices"
+    with hospitals(fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports"), HIE_NOTIFY_TO=told) as made:
         yield made
 
 
@@ -272,6 +294,88 @@ def test_what_cannot_be_served_is_refused_when_it_is_written(
     assert answer.status_code == http, answer.text
     with Session(app.extensions["hie"].engine) as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(SubscriptionRow)) == 0
+
+
+def test_who_answers_no_http_holds_up_no_other(app: Flask, receiver: Receiver, garbage: str) -> None:
+    call = Caller(app, "bench")
+    asked = by_criteria(receiver, "Patient?gender=male")
+    channel = asked["channel"] | {"endpoint": f"{garbage}/notices"}
+    unserved = created(call, asked | {"channel": channel})["id"]
+    created(call, asked)
+    turn(app)
+    created(call, patient("1", gender="male"))
+    turn(app)
+    assert [one.path for one in receiver.told] == ["/notices"]
+    with Session(app.extensions["hie"].engine) as session:
+        row = session.get_one(SubscriptionRow, unserved)
+        assert (row.state, row.failures) == ("active", 1)
+
+
+def test_what_nobody_foresaw_while_telling_puts_off_that_subscription_alone(
+    app: Flask, receiver: Receiver
+) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    created(call, patient("1", gender="male"))
+    hub = app.extensions["hie"]
+    match_all(hub.engine, hub.config, datetime.now(UTC))
+    broken = replace(hub.config, ca_file=Path("/nowhere/ca.pem"))
+    busy: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(1) as pool:
+        begin_to_tell(hub.engine, broken, pool, busy)
+    with ThreadPoolExecutor(1) as pool:
+        begin_to_tell(hub.engine, broken, pool, busy)
+    with Session(hub.engine) as session:
+        row = session.get_one(SubscriptionRow, made)
+        assert (row.state, row.failures, busy) == ("active", 1, {})
+
+
+def test_a_subscription_stays_its_owners(app: Flask, receiver: Receiver) -> None:
+    """Its owner's rights decide what the endpoint is told: another client's touch must not lend it theirs."""
+    made = created(Caller(app, "h01"), by_criteria(receiver, "Patient?gender=male"))
+    bench = Caller(app, "bench")
+    tag = {"name": "meta", "valueMeta": {"tag": [{"system": "urn:x", "code": "a"}]}}
+    added = {"resourceType": "Parameters", "parameter": [tag]}
+    place = f"/Subscription/{made['id']}"
+    assert bench("POST", f"{place}/$meta-add", added).status_code == 403
+    assert bench("PUT", place, made | {"reason": "mine now"}).status_code == 403
+    with Session(app.extensions["hie"].engine) as session:
+        assert session.get_one(SubscriptionRow, made["id"]).owner["client"] == "h01"
+    assert bench("DELETE", place).status_code == 204
+
+
+def test_a_patch_cannot_say_what_the_hub_says_of_a_subscription(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    place = f"/Subscription/{created(call, by_criteria(receiver, 'Patient?gender=male'))['id']}"
+    asked = [
+        {"op": "replace", "path": "/status", "value": "active"},
+        {"op": "add", "path": "/error", "value": "none at all"},
+    ]
+    answer = call("PATCH", place, json.dumps(asked).encode(), Content_Type=PATCH)
+    assert answer.status_code == 200
+    said, stored = answer.get_json(), call("GET", place).get_json()
+    assert said == stored
+    assert (stored["status"], "error" in stored) == ("requested", False)
+
+
+def test_an_answer_of_the_old_endpoint_does_not_activate_the_new_one(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_topic(receiver, "encounter-start", "id-only"))
+    receiver.hold.clear()
+    turning = threading.Thread(target=turn, args=(app,))
+    turning.start()
+    try:
+        until(lambda: bool(receiver.told))
+        made["channel"]["endpoint"] = f"{receiver.url}/notices/new"
+        assert call("PUT", f"/Subscription/{made['id']}", made).status_code == 200
+    finally:
+        receiver.hold.set()
+        turning.join()
+    assert call("GET", f"/Subscription/{made['id']}").get_json()["status"] == "requested"
+    turn(app)
+    assert receiver.told[-1].path == "/notices/new"
+    assert call("GET", f"/Subscription/{made['id']}").get_json()["status"] == "active"
 
 
 @pytest.mark.parametrize("path", ["/notices/../secret", "/notices%2f..%2fsecret", "/other", "/noticesmore"])

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from esb.fhir import lexemes
 from hie.config import Config
 from hie.errors import NotPermitted
 from hie.repository import store
-from hie.repository.writes import Write
+from hie.repository.writes import Outcome, Write
 from hie.schema.repository import Resource, ResourceHistory
 from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
 from hie.security import audit
@@ -38,8 +39,9 @@ MOST_FAILURES = 16  # the pauses double up to an hour: about six hours in all
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a subscriber."""
+    """One request to a subscriber; `endpoint` is the subscription's, below which `url` is."""
 
+    endpoint: str
     method: str
     url: str
     headers: Mapping[str, str]
@@ -94,9 +96,11 @@ def tell(engine: Engine, config: Config, id_: str, now: datetime) -> bool:
         ).one_or_none()
         if row is None:
             return False
-        if failure is None:
+        # Where it was moved meanwhile, what the old endpoint answered says nothing of the new one.
+        is_moved = row.endpoint != call.endpoint
+        if failure is None and not is_moved:
             _settle(session, row, call, now)
-        else:
+        elif failure is not None and not is_moved:
             _put_off(session, row, failure, config, now)
         owner = Actor("client", row.owner["client"], row.owner["facility"], "system", purpose="HOPERAT")
         audit.record(
@@ -110,9 +114,9 @@ def tell(engine: Engine, config: Config, id_: str, now: datetime) -> bool:
             http=None,
             detail={"kind": call.kind, "events": len(call.numbers)},
         )
-        if row.state == "active" and call.kind == "handshake" and failure is None:
+        if row.state == "active" and call.kind == "handshake" and failure is None and not is_moved:
             state_as_resource(session, row, now, config)
-    return failure is None
+    return failure is None and not is_moved
 
 
 def _prepare(session: Session, config: Config, id_: str, now: datetime) -> Call | None:
@@ -157,7 +161,7 @@ def _next(session: Session, row: SubscriptionRow, owner: Actor, config: Config, 
     # R4 subscription.html: with a payload, the endpoint is the base of a FHIR server that gets an update.
     event = events[0]
     url = f"{row.endpoint}/{event.type}/{event.id}"
-    return Call("PUT", url, _headers(row, has_body=True), event.content, "event", numbers)
+    return Call(row.endpoint, "PUT", url, _headers(row, has_body=True), event.content, "event", numbers)
 
 
 def _base(config: Config) -> str:
@@ -165,7 +169,7 @@ def _base(config: Config) -> str:
 
 
 def _post(row: SubscriptionRow, kind: str, body: bytes, numbers: tuple[int, ...] = ()) -> Call:
-    return Call("POST", row.endpoint, _headers(row, has_body=bool(body)), body, kind, numbers)
+    return Call(row.endpoint, "POST", row.endpoint, _headers(row, has_body=bool(body)), body, kind, numbers)
 
 
 def _headers(row: SubscriptionRow, *, has_body: bool) -> dict[str, str]:
@@ -234,7 +238,7 @@ def send(call: Call, config: Config) -> str | None:
     except urllib.error.HTTPError as error:
         error.close()
         return f"The endpoint answered {error.code}."
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return f"The endpoint could not be reached ({type(error).__name__})."
 
 
@@ -247,6 +251,14 @@ def _settle(session: Session, row: SubscriptionRow, call: Call, now: datetime) -
         .where(SubscriptionEvent.subscription == row.id, SubscriptionEvent.number.in_(call.numbers))
         .values(settled="delivered", settled_at=now)
     )
+
+
+def put_off(engine: Engine, config: Config, id_: str, why: str, now: datetime) -> None:
+    """Let a subscription wait before it is told again, as after a call that failed."""
+    with Session(engine) as session, session.begin():
+        row = session.get(SubscriptionRow, id_, with_for_update=True)
+        if row is not None and row.state in ("requested", "active"):
+            _put_off(session, row, why, config, now)
 
 
 def _put_off(session: Session, row: SubscriptionRow, failure: str, config: Config, now: datetime) -> None:
@@ -274,8 +286,10 @@ def park(session: Session, row: SubscriptionRow, why: str, now: datetime, config
     state_as_resource(session, row, now, config)
 
 
-def state_as_resource(session: Session, row: SubscriptionRow, now: datetime, config: Config) -> None:
-    """Let the Subscription itself say what became of it: status and error."""
+def state_as_resource(
+    session: Session, row: SubscriptionRow, now: datetime, config: Config
+) -> Outcome | None:
+    """Let the Subscription itself say what became of it, status and error; return what the write came to."""
     session.flush()
     content = session.scalar(
         select(Resource.content).where(
@@ -283,13 +297,22 @@ def state_as_resource(session: Session, row: SubscriptionRow, now: datetime, con
         )
     )
     if content is None:
-        return
+        return None
     resource = lexemes.loads(content)
     resource["status"] = row.state
     resource.pop("error", None)
     if row.error:
         resource["error"] = row.error
-    store.write(session, [Write("put", "Subscription", row.id, resource)], now, config.zone)
+    return store.write(session, [Write("put", "Subscription", row.id, resource)], now, config.zone)[0]
 
 
-__all__: Sequence[str] = ["Call", "content_of", "due", "park", "send", "state_as_resource", "tell"]
+__all__: Sequence[str] = [
+    "Call",
+    "content_of",
+    "due",
+    "park",
+    "put_off",
+    "send",
+    "state_as_resource",
+    "tell",
+]

@@ -18,7 +18,7 @@ from hie.schema.subscriptions import SubscriptionRow
 from hie.security.actor import Actor
 from hie.security.policy import decide
 from hie.security.standing import remember
-from hie.services.subscriptions import channel
+from hie.services.subscriptions import channel, delivering
 from hie.services.subscriptions.matching import lowest_running
 
 
@@ -30,21 +30,31 @@ def ask(writes: Sequence[Write]) -> None:
             write.resource.pop("error", None)
 
 
-def follow(session: Session, outcomes: Sequence[Outcome], config: Config, now: datetime, by: Actor) -> None:
-    """Bring the table up to date with what was just written, in its transaction; the writer owns it.
+def follow(
+    session: Session, outcomes: Sequence[Outcome], config: Config, now: datetime, by: Actor
+) -> list[Outcome]:
+    """Bring the table up to date with what was just written, in its transaction; who made it owns it.
+
+    Returns: the outcomes, those of patched subscriptions as they are then.
 
     Raises: NotValid, NotSupported, NotPermitted; roll back.
     """
-    for outcome in outcomes:
+    followed = list(outcomes)
+    for number, outcome in enumerate(outcomes):
         if outcome.type != "Subscription":
             continue
         if outcome.fate == "deleted":
             session.execute(delete(SubscriptionRow).where(SubscriptionRow.id == outcome.id))
         elif outcome.fate in ("created", "updated"):
-            _put(session, outcome, config, now, by)
+            followed[number] = _put(session, outcome, config, now, by)
+    return followed
 
 
-def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: Actor) -> None:
+def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: Actor) -> Outcome:
+    """Raises: NotPermitted for whom the subscription does not belong to: its owner's rights decide."""
+    kept = session.get(SubscriptionRow, outcome.id, with_for_update=True)
+    if kept is not None and (kept.owner["client"], kept.owner["facility"]) != (by.id, by.facility):
+        raise NotPermitted("This Subscription belongs to another client; make one of your own.")
     resource = lexemes.loads(outcome.content)
     asked = channel.read(resource, config.notify_to, config.zone)
     for type_ in channel.types(asked):
@@ -65,3 +75,8 @@ def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: 
         .values(id=outcome.id, **asked, **first)
         .on_conflict_do_update(index_elements=["id"], set_=asked)
     )
+    if resource.get("status") in ("requested", "off") and "error" not in resource:
+        return outcome
+    # A patch left what the hub alone says (see `ask`).
+    row = session.get_one(SubscriptionRow, outcome.id, populate_existing=True)
+    return delivering.state_as_resource(session, row, now, config) or outcome
