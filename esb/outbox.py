@@ -43,6 +43,7 @@ OPEN = text("settled_at IS NULL")
 UNSENT = text("sent_at IS NULL AND settled_at IS NULL")
 DOUBLINGS = 4
 SET_ASIDE = "set_aside"
+REFUSED = "refused"
 TAKEN_IN = ("stored", "superseded")
 
 
@@ -80,7 +81,10 @@ class Due(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What became of one entry at the receiver: stored, duplicate, superseded or set_aside (with reason)."""
+    """What became of one entry at the receiver: stored, duplicate, superseded or set_aside (with reason).
+
+    `refused` (with reason) says that its envelope could not be opened: it is still to be delivered.
+    """
 
     epoch: int
     seq: int
@@ -216,8 +220,16 @@ def _confirm(outbox: Table, settle: bool) -> Prepared:
 def mark_settled(connection: Connection, outbox: Table, receipts: Sequence[Receipt], *, now: datetime) -> int:
     """Write the receivers' receipts; return how many rows they closed.
 
-    A second receipt changes nothing, but that what was set aside has been stored after all.
+    A second receipt changes nothing, but that what was set aside has been stored after all. What was refused
+    stays open with its reason and is sent again.
     """
+    refused = [r for r in receipts if r.fate == REFUSED]
+    if refused:
+        _explain(outbox).run(
+            connection,
+            [{"row": r.seq, "of_epoch": r.epoch, "why": r.reason and r.reason[:500]} for r in refused],
+        )
+        receipts = [r for r in receipts if r.fate != REFUSED]
     if not receipts:
         return 0
     rows = [
@@ -248,6 +260,16 @@ def _settle(outbox: Table) -> Prepared:
         )
         .values(settled_at=at, fate=bindparam("to_fate"), reason=bindparam("why"))
     )
+
+
+@cache
+def _explain(outbox: Table) -> Prepared:
+    is_open = and_(
+        outbox.c.seq == bindparam("row"),
+        outbox.c.epoch == bindparam("of_epoch"),
+        outbox.c.settled_at.is_(None),
+    )
+    return Prepared(update(outbox).where(is_open).values(reason=bindparam("why")))
 
 
 def backlog(connection: Connection, outbox: Table) -> Backlog:

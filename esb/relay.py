@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import OperationalError
 
 from esb.envelope import CONTENT_TYPE, TYPE, VERSION, Entry, pack
-from esb.errors import NotNow
+from esb.errors import NotNow, Rejected
 from esb.outbox import due, entry_of, mark_confirmed
 from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, Message, Publisher
 from esb.seal import Keys, PublicKeys, seal
@@ -107,7 +107,7 @@ def group(rows: Sequence[Any]) -> list[list[Any]]:
 
 @dataclass(slots=True)
 class Held:
-    """Routes whose messages the broker does not take (no queue, a nack), each with the time to try it again.
+    """Routes whose messages cannot be sealed or the broker does not take, each with the time to try it again.
 
     They are held by themselves: what goes elsewhere does not wait for them.
     """
@@ -152,18 +152,39 @@ def relay_once(  # one step of the loop, as a function that a test can drive
             without=held.routes(time.monotonic()),
         )
     )
-    groups = group(rows)
-    messages = [envelope(sender, g[0].exchange, g[0].route, [entry_of(r) for r in g], now) for g in groups]
+    groups, messages, unsealed = _sealed(sender, group(rows), now)
     confirmed = publisher.send(messages)
     seqs = [row.seq for members, is_sent in zip(groups, confirmed, strict=True) if is_sent for row in members]
     if seqs:
         transact(
             lambda connection: mark_confirmed(connection, outbox, seqs, now=now, settle=settle_on_confirm)
         )
+    refused = unsealed
     if publisher.is_connected:
-        refused = {g[0].route for g, is_sent in zip(groups, confirmed, strict=True) if not is_sent}
+        refused |= {g[0].route for g, is_sent in zip(groups, confirmed, strict=True) if not is_sent}
         held.note(refused, {g[0].route for g in groups} - refused, time.monotonic())
+    else:
+        held.note(refused, (), time.monotonic())
     return len(rows), len(seqs)
+
+
+def _sealed(
+    sender: Sender, groups: Sequence[list[Any]], now: datetime
+) -> tuple[list[list[Any]], list[Message], set[str]]:
+    """Return the groups that can be sealed, their envelopes, and the routes of the others.
+
+    A receiver without usable keys is its own trouble; the others do not wait for it.
+    """
+    kept, messages, unsealed = [], [], set()
+    for members in groups:
+        exchange, route = members[0].exchange, members[0].route
+        try:
+            messages.append(envelope(sender, exchange, route, [entry_of(row) for row in members], now))
+            kept.append(members)
+        except Rejected as fault:
+            log.error("relay.not_sealed", route=route, reason=fault.text)
+            unsealed.add(route)
+    return kept, messages, unsealed
 
 
 class Relay:

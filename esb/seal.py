@@ -8,6 +8,7 @@ both; SM2 waits for a library that provides it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 from joserfc import jwe, jws
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import KeySet, OKPKey
 
@@ -28,6 +29,11 @@ from esb.errors import Malformed, Rejected
 SIGNATURE = "Ed25519"
 AGREEMENT = "ECDH-ES+A256KW"
 MAX_TOKEN = 96 * 1024 * 1024
+CURVES = {"sig": "Ed25519", "enc": "X25519"}
+WANTED = (
+    "A key set needs an Ed25519 key with use 'sig' and an X25519 key with use 'enc', all of them public or "
+    "all private; make it with `keys init`."
+)
 
 
 class NotTrusted(Rejected):
@@ -37,19 +43,24 @@ class NotTrusted(Rejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The private keys of one side: `sign` makes its signatures, `encrypt` opens what is sent to it."""
+class PublicKeys:
+    """The public keys of a side. The first of each use is in force, the others vouch for what is older."""
 
-    sign: OKPKey
-    encrypt: OKPKey
+    sign: tuple[OKPKey, ...]
+    encrypt: tuple[OKPKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PublicKeys:
-    """The public keys of the other side, as its JWKS gives them."""
+class Keys:
+    """The private keys of a side. The first of each use is in force, the others open what is older."""
 
-    sign: OKPKey
-    encrypt: OKPKey
+    sign: tuple[OKPKey, ...]
+    encrypt: tuple[OKPKey, ...]
+
+    @property
+    def public(self) -> PublicKeys:
+        """The same keys, for what a side seals for itself."""
+        return PublicKeys(self.sign, self.encrypt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +107,17 @@ def _registry() -> JWERegistry:
     return _Registry(algorithms=[AGREEMENT, *(suite.enc for suite in SUITES.values())])
 
 
-def generate_keys(owner: str) -> dict[str, Any]:
-    """Return a new private JWKS of two keys, `<owner>.sign` and `<owner>.encrypt`."""
-    sign = OKPKey.generate_key("Ed25519", {"kid": f"{owner}.sign", "use": "sig"})
-    encrypt = OKPKey.generate_key("X25519", {"kid": f"{owner}.encrypt", "use": "enc"})
+def generate_keys(owner: str, number: int = 1) -> dict[str, Any]:
+    """Return a new private JWKS of two keys, `<owner>.sign.<number>` and `<owner>.encrypt.<number>`."""
+    sign = OKPKey.generate_key("Ed25519", {"kid": f"{owner}.sign.{number}", "use": "sig"})
+    encrypt = OKPKey.generate_key("X25519", {"kid": f"{owner}.encrypt.{number}", "use": "enc"})
     return {"keys": [sign.as_dict(private=True), encrypt.as_dict(private=True)]}
+
+
+def renew_keys(private: dict[str, Any], owner: str) -> dict[str, Any]:
+    """Return a private JWKS with new keys before those it has, which go on opening what is older."""
+    earlier = private["keys"]
+    return {"keys": generate_keys(owner, len(earlier) // 2 + 1)["keys"] + earlier}
 
 
 def public_part(private: dict[str, Any]) -> dict[str, Any]:
@@ -110,22 +127,24 @@ def public_part(private: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_keys(private: dict[str, Any]) -> Keys:
-    """Return the private keys of a JWKS made by `generate_keys`. Raises: Malformed if a key is missing."""
-    return Keys(*_pick(private))
+    """Return the private keys of a JWKS made by `generate_keys`. Raises: Malformed if one is missing."""
+    return Keys(*(_pick(private, use, is_private=True) for use in CURVES))
 
 
 def load_public(public: dict[str, Any]) -> PublicKeys:
-    """Return the public keys of a JWKS. Raises: Malformed if a key is missing."""
-    return PublicKeys(*_pick(public))
+    """Return the public keys of a JWKS. Raises: Malformed if one is missing or private."""
+    return PublicKeys(*(_pick(public, use, is_private=False) for use in CURVES))
 
 
-def _pick(jwks: dict[str, Any]) -> tuple[OKPKey, OKPKey]:
-    found = {key.get("use"): key for key in jwks.get("keys", [])}
-    if not {"sig", "enc"} <= found.keys():
-        raise Malformed(
-            "A key set needs one key with use 'sig' and one with use 'enc'; make it with `keys init`."
-        )
-    return OKPKey.import_key(found["sig"]), OKPKey.import_key(found["enc"])
+def _pick(jwks: dict[str, Any], use: str, *, is_private: bool) -> tuple[OKPKey, ...]:
+    """Return the keys of one use, in their order."""
+    try:
+        keys = tuple(OKPKey.import_key(key) for key in jwks["keys"] if key.get("use") == use)
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError):
+        raise Malformed(WANTED) from None
+    if not keys or any(key.curve_name != CURVES[use] or key.is_private != is_private for key in keys):
+        raise Malformed(WANTED)
+    return keys
 
 
 def _digest(token: bytes, suite: Suite) -> str:
@@ -145,9 +164,9 @@ def seal(
     """
     chosen = SUITES[suite]
     header = {"alg": AGREEMENT, "enc": chosen.enc}
-    token = jwe.encrypt_compact(header, body, to.encrypt, registry=_registry()).encode()
+    token = jwe.encrypt_compact(header, body, to.encrypt[0], registry=_registry()).encode()
     payload = orjson.dumps({**claims, "suite": suite, "digest": _digest(token, chosen)})
-    signature = jws.serialize_compact({"alg": SIGNATURE}, payload, own.sign, algorithms=[SIGNATURE])
+    signature = jws.serialize_compact({"alg": SIGNATURE}, payload, own.sign[0], algorithms=[SIGNATURE])
     return token, signature
 
 
@@ -159,8 +178,7 @@ def open_sealed(
     Raises: NotTrusted if the signature, the claims, the digest or the encryption do not hold.
     """
     try:
-        signed = jws.deserialize_compact(signature, sender.sign, algorithms=[SIGNATURE])
-        stated = orjson.loads(signed.payload)
+        stated = orjson.loads(_verified(signature, sender))
         suite = SUITES.get(stated.pop("suite"))
         digest = stated.pop("digest")
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
@@ -169,10 +187,24 @@ def open_sealed(
         raise NotTrusted("The envelope's properties are not those that were signed.")
     if digest != _digest(token, suite):
         raise NotTrusted("The envelope's body is not the one that was signed.")
-    try:
-        plain = jwe.decrypt_compact(token, own.encrypt, registry=_registry()).plaintext
-    except (JoseError, InvalidTag, ValueError):
-        raise NotTrusted("The envelope cannot be opened with this side's key.") from None
+    plain = _decrypted(token, own)
     if plain is None:
         raise NotTrusted("The envelope is empty.")
     return plain
+
+
+def _verified(signature: str, sender: PublicKeys) -> bytes:
+    """Return what is signed by one of the sender's keys. Raises: JoseError, ValueError."""
+    *first, last = sender.sign
+    for key in first:
+        with suppress(BadSignatureError):
+            return jws.deserialize_compact(signature, key, algorithms=[SIGNATURE]).payload
+    return jws.deserialize_compact(signature, last, algorithms=[SIGNATURE]).payload
+
+
+def _decrypted(token: bytes, own: Keys) -> bytes | None:
+    """Return what was encrypted for one of the own keys. Raises: NotTrusted."""
+    for key in own.encrypt:
+        with suppress(JoseError, InvalidTag, ValueError):
+            return jwe.decrypt_compact(token, key, registry=_registry()).plaintext
+    raise NotTrusted("The envelope cannot be opened with this side's key.")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from esb.envelope import PARTITIONS
+from esb.errors import Rejected
 
 VHOST = "hie"
 RECORDS = "records"
@@ -24,19 +25,31 @@ DEAD_QUEUE = "dead.ingest"
 INGEST_PREFIX = "ingest."
 RECEIPT_PREFIX = "receipts."
 HUB_USER = "hub"
+# It is a word of a routing key, a user of the broker, and part of a queue's name.
+FACILITY_CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
+RESERVED = (HUB_USER, "admin", "guest")
 
 # Poison is decided by the consumer; the broker's own limit is only a backstop against a crash loop.
 DELIVERY_LIMIT = 1000
 QUORUM = {"x-queue-type": "quorum"}
-INGEST_ARGUMENTS = {
+RECEIPT_ARGUMENTS = {
     **QUORUM,
-    "x-single-active-consumer": True,
     "x-delivery-limit": DELIVERY_LIMIT,
     "x-dead-letter-exchange": DEAD,
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
-RECEIPT_ARGUMENTS = {**QUORUM, "x-delivery-limit": DELIVERY_LIMIT}
+INGEST_ARGUMENTS = {**RECEIPT_ARGUMENTS, "x-single-active-consumer": True}
+# Copies for an engineer to look at: what they hold is sent again by its outbox, so the oldest may go.
+DEAD_ARGUMENTS = {**QUORUM, "x-max-length-bytes": 2**30, "x-overflow": "drop-head"}
+
+
+def check_facility_code(code: str) -> None:
+    """Check that a facility's code can stand on the bus. Raises: Rejected."""
+    if not FACILITY_CODE.fullmatch(code) or code in RESERVED:
+        raise Rejected(
+            "A facility's code is 1 to 32 letters, digits, - and _, and none of " + ", ".join(RESERVED) + "."
+        )
 
 
 def ingest_queue(number: int) -> str:
@@ -58,7 +71,7 @@ def queues(facilities: Iterable[str], ingest_queues: int) -> dict[str, dict[str,
     """Return the arguments of every queue by its name."""
     ingest = {ingest_queue(n): INGEST_ARGUMENTS for n in range(ingest_queues)}
     receipts = {receipt_queue(facility): RECEIPT_ARGUMENTS for facility in facilities}
-    return {**ingest, DEAD_QUEUE: QUORUM, **receipts}
+    return {**ingest, DEAD_QUEUE: DEAD_ARGUMENTS, **receipts}
 
 
 def bindings(facilities: Iterable[str], ingest_queues: int) -> list[tuple[str, str, str]]:
@@ -83,7 +96,7 @@ def topic_permissions(user: str) -> list[dict[str, str]]:
     """Return which routing keys a user may write: a facility only its own."""
     if user == HUB_USER:
         return [{"exchange": RECEIPTS, "write": ".*", "read": ".*"}]
-    return [{"exchange": RECORDS, "write": rf"^{user}\.([0-9]|[1-5][0-9]|6[0-3])$", "read": "^$"}]
+    return [{"exchange": RECORDS, "write": rf"^{re.escape(user)}\.([0-9]|[1-5][0-9]|6[0-3])$", "read": "^$"}]
 
 
 def definitions(passwords: Mapping[str, str], *, admin: str, ingest_queues: int) -> dict[str, Any]:

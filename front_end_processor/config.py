@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from esb.errors import Rejected
+from esb.topology import check_facility_code
 
 SETTINGS: Mapping[str, str] = {
     "FEP_CONFIG": "file of KEY=VALUE lines read before the environment, e.g. /etc/hie/fep.env",
@@ -36,7 +38,6 @@ _DEFAULTS: Mapping[str, str] = {
     "FEP_MAX_MESSAGE": "20971520",
 }
 _REQUIRED = ("FEP_FACILITY", "FEP_CACHE_URL", "FEP_KEY_DIR")
-_FACILITY = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 class BadSetting(ValueError):
@@ -84,8 +85,11 @@ class Config:
             values.update(read_settings(Path(env["FEP_CONFIG"])))
         values.update({key: value for key, value in env.items() if key in SETTINGS and value})
         problems = [f"{key} is missing: {SETTINGS[key]}" for key in _REQUIRED if not values.get(key)]
-        if values.get("FEP_FACILITY") and not _FACILITY.fullmatch(values["FEP_FACILITY"]):
-            problems.append("FEP_FACILITY may hold letters, digits, - and _ only")
+        if values.get("FEP_FACILITY"):
+            try:
+                check_facility_code(values["FEP_FACILITY"])
+            except Rejected as fault:
+                problems.append(f"FEP_FACILITY: {fault.text}")
         mllp, http = (_address(key, values, problems) for key in ("FEP_MLLP", "FEP_HTTP"))
         try:
             ZoneInfo(values["FEP_ZONE"])

@@ -5,63 +5,71 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from esb.consumer import Delivery
 from esb.envelope import TYPE, VERSION, Entry, unpack
-from esb.errors import Malformed, NotNow
+from esb.errors import Malformed
 from esb.relay import claims_of
 from esb.seal import Keys, NotTrusted, PublicKeys, load_public, open_sealed
 
-REFRESH_S = 2.0
+log = structlog.get_logger(__name__)
+
+# A key that was taken away is trusted no longer than this.
+MOST_AGE_S = 60.0
+# How often what one facility sends may have the keys read again.
+DOUBT_EVERY_S = 60.0
 
 
 class Directory:
-    """The facilities' public keys as last read; unknown or renewed ones are read again, not too often.
+    """The facilities' public keys as last read; they are read again at an age, and when one is in doubt.
 
-    Nobody is refused by keys that were read before the message came: it waits until they may be read again.
+    A facility whose keys cannot be used stands for itself: the others are not kept from sending.
     """
 
     def __init__(self, read: Callable[[], dict[str, dict[str, Any]]]) -> None:
         self._read = read
         self._keys: dict[str, PublicKeys] = {}
-        self._read_at = -REFRESH_S
+        self._read_at = float("-inf")
         self._doubted: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def keys_of(self, facility: str) -> PublicKeys:
-        """Return a facility's public keys, read again if it is not among them.
-
-        Raises: NotTrusted if it is not registered; NotNow if that was looked up a moment ago.
-        """
-        if facility not in self._keys:
+        """Return a facility's public keys. Raises: NotTrusted if there are none that can be used."""
+        if time.monotonic() - self._read_at > MOST_AGE_S:
             with self._lock:
-                self._refresh()
-        return self.known_keys_of(facility)
-
-    def known_keys_of(self, facility: str) -> PublicKeys:
-        """Return a facility's public keys as last read. Raises: NotTrusted if it is not among them."""
+                if time.monotonic() - self._read_at > MOST_AGE_S:
+                    self._refresh()
         if facility not in self._keys:
-            raise NotTrusted("The sender is not registered; add it with `hie facility add`.")
+            self.look_again(facility)
+        if facility not in self._keys:
+            raise NotTrusted(
+                "The sender is not registered with keys that can be used; mend that with `hie facility add`."
+            )
         return self._keys[facility]
 
     def is_registered(self, facility: str) -> bool:
         """Say whether a facility has keys here."""
         return facility in self._keys
 
-    def look_again(self, message: str) -> None:
-        """See to it that the keys were read after a message was first doubted.
-
-        Raises: NotNow if they were read a moment before; the message waits and is doubted again.
-        """
+    def look_again(self, facility: str) -> bool:
+        """Read the keys again for a facility in doubt, once in a while; say whether they were."""
         with self._lock:
-            if self._read_at <= self._doubted.setdefault(message, time.monotonic()):
-                self._refresh()
-            del self._doubted[message]
+            now = time.monotonic()
+            if now - self._doubted.get(facility, float("-inf")) < DOUBT_EVERY_S:
+                return False
+            self._refresh()
+            self._doubted[facility] = now
+            return True
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._read_at < REFRESH_S:
-            raise NotNow("The hospitals' keys were read a moment ago; they are read again shortly.")
-        self._keys = {code: load_public(jwks) for code, jwks in self._read().items()}
-        self._read_at = time.monotonic()
+        found = {}
+        for code, jwks in self._read().items():
+            try:
+                found[code] = load_public(jwks)
+            except Malformed as fault:
+                log.error("directory.keys_refused", facility=code, reason=fault.text)
+        self._keys, self._read_at = found, time.monotonic()
 
 
 def sender_of(delivery: Delivery) -> str:
@@ -77,7 +85,7 @@ def sender_of(delivery: Delivery) -> str:
 def open_envelope(delivery: Delivery, directory: Directory, own: Keys) -> list[Entry]:
     """Return the entries of an envelope whose sender, signature and seal hold.
 
-    Raises: NotTrusted, Malformed; NotNow while its sender's keys cannot be read again.
+    Raises: NotTrusted, Malformed.
     """
     facility = sender_of(delivery)
     properties = delivery.properties
@@ -88,11 +96,12 @@ def open_envelope(delivery: Delivery, directory: Directory, own: Keys) -> list[E
     signature = str(headers.get("signature", ""))
 
     def opened() -> list[Entry]:
-        sender = directory.known_keys_of(facility)
+        sender = directory.keys_of(facility)
         return unpack(open_sealed(delivery.body, signature, claims, sender=sender, own=own))
 
     try:
         return opened()
     except NotTrusted:
-        directory.look_again(f"{facility} {properties.message_id}")
+        if not directory.look_again(facility):
+            raise
     return opened()

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from esb.consumer import Delivery
 from esb.envelope import Entry
 from esb.inbox import taken
+from esb.outbox import REFUSED
 from esb.relay import stated_entries
 from esb.seal import Keys
 from hie.config import Config
@@ -90,13 +91,9 @@ class Worker:
     def _open(
         self, deliveries: Sequence[Delivery]
     ) -> tuple[list[tuple[str, Entry]], list[tuple[Delivery, Rejected]]]:
-        """Return the entries of the envelopes that hold, and the others each with its fault.
-
-        Raises: NotNow after all were looked at, so that those in doubt wait for the same look at the keys.
-        """
+        """Return the entries of the envelopes that hold, and the others each with its fault."""
         entries: list[tuple[str, Entry]] = []
         faults: list[tuple[Delivery, Rejected]] = []
-        wait: NotNow | None = None
         for delivery in deliveries:
             try:
                 opened = open_envelope(delivery, self.directory, self.own)
@@ -104,15 +101,11 @@ class Worker:
                 entries += ((facility, entry) for entry in opened)
             except Rejected as fault:
                 faults.append((delivery, fault))
-            except NotNow as error:
-                wait = error
             except (DBAPIError, PoolTimeoutError):
                 raise NotNow("The database is away; the messages wait.") from None
             except Exception as error:
                 log.error("ingest.unknown_failure", kind=type(error).__name__, exc_info=without_text(error))
                 faults.append((delivery, Malformed()))
-        if wait is not None:
-            raise wait
         return entries, faults
 
     def _take_in(self, queue: str, entries: Sequence[tuple[str, Entry]]) -> None:
@@ -189,6 +182,7 @@ class Worker:
     def _refuse(self, faults: Sequence[tuple[Delivery, Rejected]]) -> None:
         """Note the envelopes that cannot be trusted or read; tell whoever the broker says sent them.
 
+        Its outbox sends the entries again, for the fault may be ours: a wrong key in the directory.
         All at once and after the rest of the batch: what is tried again is not noted twice.
         """
         if not faults:
@@ -202,7 +196,7 @@ class Worker:
             )
             if self.directory.is_registered(user):
                 for epoch, seq in stated_entries(delivery.properties.headers or {}):
-                    ledger.answer(user, epoch, seq, "set_aside", fault.text)
+                    ledger.answer(user, epoch, seq, REFUSED, fault.text)
             rows.append(
                 audit.audit_row(
                     Actor("client", user, user, "facility", purpose="HOPERAT"),

@@ -1,4 +1,7 @@
-"""Large contents: kept as the hospital sealed them, given to whoever may read a resource that names them."""
+"""Large contents: kept sealed by the hub for itself, given to whoever may read a resource that names them.
+
+A hospital may have other keys tomorrow: its seal is checked once, when the content comes in.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from esb.blobs import NAME, URL, name_of, open_blob, seal_blob
-from esb.seal import Keys, PublicKeys, load_public
+from esb.seal import Keys, load_public
 from hie.directory.facilities import facility_keys
 from hie.errors import NotFound, NotPermitted
 from hie.schema.repository import Resource
@@ -16,18 +19,18 @@ OWN = "binaries"  # the folder of what came to the hub itself
 
 
 def put_blob(session: Session, folder: Path, own: Keys, *, facility: str, name: str, sealed: bytes) -> bool:
-    """Keep a sealed content after opening it once; return False if it was there already.
+    """Keep a content that a facility sealed; return False if it was there already.
 
     Raises: NotTrusted, Malformed; NotPermitted if the facility is not registered.
     """
     keys = facility_keys(session).get(facility)
     if keys is None:
         raise NotPermitted("Only a member hospital's systems may bring large contents.")
-    open_blob(name, sealed, facility=facility, sender=load_public(keys), own=own)
+    content = open_blob(name, sealed, facility=facility, sender=load_public(keys), own=own)
     place = path_of(folder, facility, name)
     if place.exists():
         return False
-    write_durably(place, sealed)
+    write_durably(place, seal_blob(name, content, facility=facility, own=own, to=own.public))
     return True
 
 
@@ -56,8 +59,8 @@ def read_blob(
     place = path_of(folder, row.facility, name)
     if not place.exists():
         raise NotFound("The content has not arrived yet; try again later.")
-    keys = load_public(facility_keys(session)[row.facility])
-    return open_blob(name, place.read_bytes(), facility=row.facility, sender=keys, own=own), row.compartment
+    content = open_blob(name, place.read_bytes(), facility=row.facility, sender=own.public, own=own)
+    return content, row.compartment
 
 
 def keep_own(folder: Path, own: Keys, *, token: str, content: bytes) -> str:
@@ -67,7 +70,7 @@ def keep_own(folder: Path, own: Keys, *, token: str, content: bytes) -> str:
         token: a word nobody can guess; only who has it and the name can have the content read again.
     """
     name = name_of(content)
-    sealed = seal_blob(name, content, facility=token, own=own, to=PublicKeys(own.sign, own.encrypt))
+    sealed = seal_blob(name, content, facility=token, own=own, to=own.public)
     write_durably(path_of(folder, OWN, name_of(f"{token}/{name}".encode())), sealed)
     return name
 
@@ -77,8 +80,7 @@ def read_own(folder: Path, own: Keys, *, token: str, name: str) -> bytes:
     place = path_of(folder, OWN, name_of(f"{token}/{name}".encode()))
     if not place.exists():
         raise NotFound("The content is not there.")
-    sender = PublicKeys(own.sign, own.encrypt)
-    return open_blob(name, place.read_bytes(), facility=token, sender=sender, own=own)
+    return open_blob(name, place.read_bytes(), facility=token, sender=own.public, own=own)
 
 
 def path_of(folder: Path, facility: str, name: str) -> Path:

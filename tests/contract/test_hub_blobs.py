@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from esb.blobs import name_of, seal_blob
-from esb.seal import generate_keys, load_keys, load_public, public_part
+from esb.seal import generate_keys, load_keys, load_public, public_part, renew_keys
 from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
@@ -87,6 +87,22 @@ def test_a_content_is_kept_sealed_and_read_back_by_way_of_its_document(app: Flas
     assert CONTENT[:60] not in kept.read_bytes()
     answer = app.test_client().get(f"/blobs/{NAME}?of=DocumentReference/d1", headers=bearer(app, "H01"))
     assert answer.data == CONTENT
+
+
+def test_a_content_outlives_the_keys_it_came_with(app: Flask) -> None:
+    put(app, sealed())
+    hub = app.extensions["hie"]
+    own: Path = hub.config.key_dir / "hub.jwks"
+    with Session(hub.engine) as session, session.begin():
+        put_facility(session, "H01", "H01", "", public_part(generate_keys("H01")))
+    own.write_bytes(orjson.dumps(renew_keys(HUB, "hub")))
+    try:
+        answer = app.test_client().get(f"/blobs/{NAME}?of=DocumentReference/d1", headers=bearer(app, "H01"))
+        assert answer.data == CONTENT
+    finally:
+        own.write_bytes(orjson.dumps(HUB))
+        with Session(hub.engine) as session, session.begin():
+            put_facility(session, "H01", "H01", "", public_part(KEYS["H01"]))
 
 
 def test_who_may_not_read_the_document_does_not_find_its_content(app: Flask) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -22,7 +23,7 @@ from esb.errors import NotNow
 from esb.outbox import Receipt, backlog, due, mark_confirmed, mark_settled, outbox_table, prune
 from esb.publisher import Message, Publisher
 from esb.relay import MAX_ROWS, Held, Sender, claims_of, envelope, relay_once
-from esb.seal import generate_keys, load_keys, load_public, open_sealed, public_part
+from esb.seal import NotTrusted, generate_keys, load_keys, load_public, open_sealed, public_part
 from esb.topology import DEAD_QUEUE, HUB_USER, RECORDS, definitions, record_route
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -102,12 +103,12 @@ def transact_on(cache: sa.Engine) -> Callable:
     return transact
 
 
-def relay(cache, outbox, publisher, *, now=AT, settle=False, held=None):
+def relay(cache, outbox, publisher, *, now=AT, settle=False, held=None, sender=SENDER):
     return relay_once(
         transact_on(cache),
         outbox,
         publisher,
-        SENDER,
+        sender,
         now=now,
         resend_after=timedelta(minutes=1),
         settle_on_confirm=settle,
@@ -423,6 +424,20 @@ def test_a_route_is_held_longer_each_time_and_let_go_when_it_is_served():
     assert held.routes(300.3) == []
 
 
+def test_a_receiver_without_usable_keys_holds_up_nobody_else(publisher, cache, outbox):
+    def receiver(route):
+        if route == "H01.7":
+            raise NotTrusted
+        return SENDER.receiver(route)
+
+    write(cache, outbox, 2, "H01.7")
+    write(cache, outbox, 3, "H01.8")
+    sender, held = replace(SENDER, receiver=receiver), Held()
+    assert relay(cache, outbox, publisher, sender=sender, held=held) == (5, 3)
+    assert relay(cache, outbox, publisher, sender=sender, held=held) == (0, 0)
+    assert relay(cache, outbox, publisher) == (2, 2)
+
+
 def test_what_got_no_receipt_is_sent_again_and_not_before_its_time(publisher, cache, outbox):
     write(cache, outbox, 3)
     assert relay(cache, outbox, publisher) == (3, 3)
@@ -462,6 +477,20 @@ def test_what_waits_for_receipts_is_not_gone_through_to_find_what_is_new(cache, 
     assert [row.seq for row in fresh] == [20_001, 20_002, 20_003]
     assert [row.seq for row in late] == [*range(1, 8), 20_001, 20_002, 20_003]
     assert steps < 2000
+
+
+def test_what_the_hub_could_not_open_stays_open_with_the_reason_and_is_sent_again(publisher, cache, outbox):
+    write(cache, outbox, 1)
+    relay(cache, outbox, publisher)
+    with cache.begin() as connection:
+        assert mark_settled(connection, outbox, [Receipt(1, 1, "refused", "unknown keys")], now=AT) == 0
+        assert backlog(connection, outbox).unsettled == 1
+        assert connection.scalar(sa.select(outbox.c.reason)) == "unknown keys"
+    assert relay(cache, outbox, publisher, now=AT + timedelta(seconds=61)) == (1, 1)
+    with cache.begin() as connection:
+        assert mark_settled(connection, outbox, [Receipt(1, 1, "stored", None)], now=AT) == 1
+        assert mark_settled(connection, outbox, [Receipt(1, 1, "refused", "unknown keys")], now=AT) == 0
+        assert connection.scalar(sa.select(outbox.c.reason)) is None
 
 
 def test_a_receipt_of_another_epoch_closes_nothing(cache, outbox):

@@ -8,10 +8,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from joserfc.jwk import ECKey
 
 from esb import topology
 from esb.envelope import MAX_BODY, Entry, deflate, inflate, pack, partition_of, unpack
-from esb.errors import Malformed, TooLarge
+from esb.errors import Malformed, Rejected, TooLarge
 from esb.relay import group, stated_entries
 from esb.seal import (
     SUITES,
@@ -21,9 +22,11 @@ from esb.seal import (
     load_public,
     open_sealed,
     public_part,
+    renew_keys,
     seal,
 )
-from esb.topology import HUB_USER, bindings, definitions, topic_permissions
+from esb.topology import HUB_USER, bindings, check_facility_code, definitions, topic_permissions
+from hie.directory.facilities import check_public_keys
 
 AT = datetime(2026, 3, 1, 4, 5, 6, 789000, UTC)
 HOSPITAL, HUB, STRANGER = generate_keys("H01"), generate_keys("hub"), generate_keys("H02")
@@ -84,6 +87,53 @@ def test_the_receiver_opens_what_the_sender_sealed(suite):
     sender = load_public(public_part(HOSPITAL))
     assert open_sealed(token, signature, claims, sender=sender, own=load_keys(HUB)) == b"body"
     assert b"body" not in token
+
+
+def test_what_was_sealed_before_a_renewal_is_opened_after_it():
+    claims = {"iss": "H01", "route": "H01.7", "jti": "m1"}
+    token, signature = seal(b"body", claims, own=load_keys(HOSPITAL), to=load_public(public_part(HUB)))
+    hospital, hub = renew_keys(HOSPITAL, "H01"), renew_keys(HUB, "hub")
+    sender, own = load_public(public_part(hospital)), load_keys(hub)
+    assert open_sealed(token, signature, claims, sender=sender, own=own) == b"body"
+    anew = seal(b"body", claims, own=load_keys(hospital), to=own.public)
+    with pytest.raises(NotTrusted):
+        open_sealed(*anew, claims, sender=load_public(public_part(HOSPITAL)), own=own)
+    with pytest.raises(NotTrusted):
+        open_sealed(*anew, claims, sender=sender, own=load_keys(HUB))
+
+
+EC = ECKey.generate_key("P-256", {"use": "sig"}).as_dict(private=False)
+SIGN, ENCRYPT = public_part(HOSPITAL)["keys"]
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        None,
+        [],
+        {},
+        {"keys": None},
+        {"keys": ["key"]},
+        {"keys": [SIGN]},
+        {"keys": [EC, ENCRYPT]},
+        {"keys": [SIGN | {"use": "enc"}, ENCRYPT | {"use": "sig"}]},
+        {"keys": [SIGN | {"x": "short"}, ENCRYPT]},
+        HOSPITAL,
+    ],
+    ids=["none", "list", "empty", "no keys", "text", "one", "other curve", "swapped", "cut", "private"],
+)
+def test_a_key_set_that_cannot_be_used_is_malformed_and_not_registered(unfit):
+    with pytest.raises(Malformed):
+        load_public(unfit)
+    with pytest.raises(Rejected):
+        check_public_keys(unfit)
+
+
+@pytest.mark.parametrize("code", ["", "H.1", "H 1", "hub", "admin", "H" * 33, "省立", "H01\n"])
+def test_a_code_that_cannot_stand_on_the_bus_is_refused(code):
+    with pytest.raises(Rejected):
+        check_facility_code(code)
+    check_facility_code("H-01_a")
 
 
 @pytest.mark.parametrize(
