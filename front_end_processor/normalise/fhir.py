@@ -11,11 +11,13 @@ from typing import Any
 from esb.errors import Issue, Malformed, NotSupported, NotValid
 from esb.fhir.bundles import transaction
 from esb.fhir.lexemes import dumps, loads
-from esb.fhir.references import patient_of, references, rewrite
+from esb.fhir.references import references, rewrite
 from esb.fhir.types import RESOURCE_TYPES
 from esb.fhir.validation import check_resource
+from front_end_processor.normalise.fhir_groups import Item, by_patient, compose
 from front_end_processor.normalise.fhir_ids import (
     Resolve,
+    has_other_names,
     id_of,
     identifiers,
     is_own_id,
@@ -43,26 +45,6 @@ _NUMBERED = frozenset(
     Procedure RelatedPerson RiskAssessment ServiceRequest Specimen Task
     """.split()  # noqa: SIM905 - a list of words reads better as text
 )
-
-
-@dataclass(slots=True)
-class Item:
-    """One entry on its way: where it stands in the request, what is asked, and which id it gets."""
-
-    path: str
-    method: str
-    type: str
-    requested: str
-    full_url: str
-    resource: Resource | None
-    create_only: bool = False
-    local: str = ""
-    id: str = ""
-
-    @property
-    def target(self) -> str:
-        """Its address, `Type/id`."""
-        return f"{self.type}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +78,7 @@ def normalise_fhir(
         items = [_single(content, method, url)]
     _check(items)
     for item in items:
-        _give_id(item, ids)
+        _give_id(item, ids, resolve)
     _check_distinct(items)
     warnings = _point(items, ids, resolve, _ADDRESS.search(raw) is not None)
     source_at = _source_at(content, items, now)
@@ -108,11 +90,11 @@ def normalise_fhir(
             control_id=control_id,
             source_at=source_at,
             patient_key=patient,
-            bundle=dumps(transaction(_compose(group, patient, ids))),
+            bundle=dumps(transaction(compose(group, patient))),
             charset="utf-8",
             warnings=warnings,
         )
-        for patient, group in _by_patient(items)
+        for patient, group in by_patient(items)
     ]
     aliases = [
         (item.type, name, item.id)
@@ -246,16 +228,20 @@ def _check(items: Sequence[Item]) -> None:
         raise refusal
 
 
-def _give_id(item: Item, ids: Ids) -> None:
+def _give_id(item: Item, ids: Ids, resolve: Resolve) -> None:
+    """Give an entry its id; one that says no more than the sender's own id reaches what that id brought."""
     if item.resource is None:
-        item.local = item.requested
+        item.local = sent = item.requested
     else:
+        sent = item.requested or str(item.resource.get("id", ""))
         item.local = local_id(item.resource, item.requested, item.full_url, ids)
-    item.id = id_of(item.type, item.local, ids)
+    says_no_more = item.local == sent and has_other_names(item.type) and not is_own_id(sent)
+    known = resolve(item.type, sent) if says_no_more else None
+    item.id = known or id_of(item.type, item.local, ids)
 
 
 def _check_distinct(items: list[Item]) -> None:
-    """Drop an entry that repeats another word for word. Raises: NotValid if two differ under one id."""
+    """Raises: NotValid if two entries have one id and differ."""
     seen: dict[str, Item] = {}
     for item in items:
         other = seen.setdefault(item.target, item)
@@ -338,54 +324,6 @@ def _instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return instant.astimezone(UTC) if instant.tzinfo else None
-
-
-def _by_patient(items: Sequence[Item]) -> list[tuple[str, list[Item]]]:
-    """Return the items in one group per patient; what is nobody's goes with the first who points at it."""
-    owner = {id(item): _owner(item) for item in items}
-    patients = list(dict.fromkeys(key for key in owner.values() if key))
-    if len(patients) < 2:
-        return [(patients[0] if patients else "", list(items))]
-    groups: dict[str, list[Item]] = {patient: [] for patient in patients}
-    shared = {item.target: item for item in items if not owner[id(item)]}
-    for item in items:
-        if key := owner[id(item)]:
-            _with_shared(item, groups[key], shared)
-    groups[patients[0]] += shared.values()
-    return list(groups.items())
-
-
-def _with_shared(item: Item, group: list[Item], shared: dict[str, Item]) -> None:
-    wanted = {value for _, value in references(item.resource or {})}
-    for target in wanted & shared.keys():
-        _with_shared(shared.pop(target), group, shared)
-    group.append(item)
-
-
-def _owner(item: Item) -> str:
-    if item.resource is None:
-        return item.id if item.type == "Patient" else ""
-    found = patient_of(item.resource) or ""
-    return found.removeprefix("Patient/") if found.startswith("Patient/") else ""
-
-
-def _compose(group: Sequence[Item], patient: str, ids: Ids) -> list[Resource]:
-    entries: list[Resource] = []
-    written: set[str] = set()
-    for item in group:
-        if item.target in written:
-            continue
-        written.add(item.target)
-        request: Resource = {"method": "DELETE" if item.resource is None else "PUT", "url": item.target}
-        if item.create_only:
-            request["ifNoneMatch"] = "*"
-        resource = {"resource": item.resource} if item.resource is not None else {}
-        entries.append({**resource, "request": request})
-    if patient and f"Patient/{patient}" not in written:
-        placeholder = {"resourceType": "Patient", "id": patient}
-        request = {"method": "PUT", "url": f"Patient/{patient}", "ifNoneMatch": "*"}
-        entries.append({"resource": placeholder, "request": request})
-    return entries
 
 
 def read_control_id(raw: bytes) -> str:

@@ -116,12 +116,22 @@ def id_of(type_: str, local: str, ids: Ids) -> str:
     return local if is_own_id(local) else ids.of(type_, local)
 
 
+def has_other_names(type_: str) -> bool:
+    """Return whether the id of a type may come from more than the id its sender uses."""
+    return type_ in AGREED or type_ in DIRECTORY
+
+
 def names_of(resource: Resource, requested: str, local: str, ids: Ids) -> list[str]:
     """Return what else the hospital may call a resource later, to be remembered: its ids and identifiers."""
     type_ = resource["resourceType"]
     names = {requested, str(resource.get("id", ""))}
-    if type_ in DIRECTORY or type_ in AGREED:
-        names |= {key_of(system, value, type_, ids) for system, value in identifiers(resource)}
+    if has_other_names(type_):
+        # With its system: a server's id may be another patient's number.
+        names |= {
+            f"{system}|{value}"
+            for system, value in identifiers(resource)
+            if key_of(system, value, type_, ids) != local
+        }
     return sorted(name for name in names - {local, ""} if not is_own_id(name) and len(name) <= 200)
 
 
@@ -132,8 +142,8 @@ def target_of(reference: str, ids: Ids, resolve: Resolve) -> str | None:
         system, bar, value = dict(parse_qsl(query)).get("identifier", "").rpartition("|")
         if type_ not in RESOURCE_TYPES or not bar or not value:
             return None
-        local = key_of(system, value, type_, ids)
-        return f"{type_}/{resolve(type_, local) or ids.of(type_, local)}"
+        known = resolve(type_, f"{system}|{value}") or ids.of(type_, key_of(system, value, type_, ids))
+        return f"{type_}/{known}"
     if (match := _LITERAL.fullmatch(reference)) and match[1] in RESOURCE_TYPES:
         type_, name, fragment = match[1], match[2], match[3] or ""
         known = name if is_own_id(name) else resolve(type_, name) or ids.of(type_, name)

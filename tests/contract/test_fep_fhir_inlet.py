@@ -160,6 +160,69 @@ def test_a_delete_becomes_a_delete_at_the_hub(http, fep):
     assert made["entry"] == [{"request": {"method": "DELETE", "url": url}}]
 
 
+def visit(**more) -> dict:
+    return {
+        "resourceType": "Encounter",
+        "status": "finished",
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/p1"},
+        **more,
+    }
+
+
+NUMBERED = {
+    "Encounter": visit(id="7", identifier=[{"system": "urn:hie:H03:visit", "value": "V1"}]),
+    "Patient": patient("7", identifier=[{"type": {"coding": [{"code": "MR"}]}, "value": "M7"}]),
+    "Practitioner": {
+        "resourceType": "Practitioner",
+        "id": "7",
+        "identifier": [{"system": "urn:hie:H03:staff", "value": "D1"}],
+    },
+}
+
+
+@pytest.mark.parametrize("type_", NUMBERED)
+def test_what_came_under_a_number_is_updated_and_deleted_by_its_own_id(http, fep, type_):
+    address, whole = f"/fhir/{type_}/7", NUMBERED[type_]
+    target = http.put(address, json=whole, headers=AUTH).headers["Location"].partition("/fhir/")[2]
+    without = {key: value for key, value in whole.items() if key != "identifier"}
+    assert http.put(address, json=without, headers=AUTH).headers["Location"].endswith(target)
+    assert http.delete(address, headers=AUTH).status_code == 204
+    in_bundle = bundle({"request": {"method": "DELETE", "url": f"{type_}/7"}})
+    assert http.post("/fhir", json=in_bundle, headers=AUTH).status_code == 200
+    urls = [entry["request"]["url"] for made in sent(fep) for entry in made["entry"]]
+    assert [url for url in urls if url.startswith(f"{type_}/")] == [target] * 4
+
+
+def test_a_record_number_is_not_taken_for_another_patients_id(http, fep):
+    number = {"system": "urn:hie:H03:mrn"}
+    http.put("/fhir/Patient/100", json=patient("100", identifier=[number | {"value": "7"}]), headers=AUTH)
+    http.put("/fhir/Patient/200", json=patient("200", identifier=[number | {"value": "100"}]), headers=AUTH)
+    reference = "Patient?identifier=urn:hie:H03:mrn|100"
+    answer = http.post("/fhir/Observation", json=observation(reference), headers=AUTH)
+    resource = sent_resources(fep)[answer.headers["Location"].partition("/fhir/")[2]]
+    assert resource["subject"]["reference"] == f"Patient/{fep.ids.of('Patient', '100')}"
+
+
+def test_what_several_patients_share_goes_along_however_it_is_linked(http, fep):
+    places = [
+        {
+            "resourceType": "Location",
+            "id": f"l{n}",
+            "managingOrganization": {"reference": f"Organization/o{n}"},
+            "partOf": {"reference": f"Location/l{n - 1}"},
+        }
+        for n in range(1, 9)
+    ]
+    organisations = [{"resourceType": "Organization", "id": f"o{n}", "name": "院"} for n in range(1, 9)]
+    points = [{"location": {"reference": f"Location/l{n}"}} for n in range(1, 9)]
+    stay = visit(id="v1", location=points, serviceProvider={"reference": "Organization/o1"})
+    everything = [patient("p1"), patient("p2"), *places, *organisations, stay]
+    body = bundle(*({"resource": each} for each in everything), type_="collection")
+    assert http.post("/fhir", json=body, headers=AUTH).status_code == 200
+    assert [len(made["entry"]) for made in sent(fep)] == [18, 1]
+
+
 BAD = {
     "no token": ({"Authorization": ""}, patient(), 401, "Bearer"),
     "another token": ({"Authorization": "Bearer x"}, patient(), 401, "Bearer"),
