@@ -31,6 +31,7 @@ _ATTRIBUTES = frozenset(
     """.split()  # noqa: SIM905
 )
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[A-Za-z][A-Za-z0-9]*;")
+_PASSED_OVER = re.compile(r"[\x00-\x20\x7f-\xa0]+")
 _HISTORY = ("batch", "transaction", "history")
 _RESPONSES = ("batch-response", "transaction-response", "history")
 
@@ -95,7 +96,8 @@ def _narrative(narrative: Node) -> bool:
     seen = {"text": False, "allowed": True}
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        links = (attributes.get(key, "").strip().lower() for key in ("href", "src"))
+        # A browser passes over blanks and control characters in a link's scheme.
+        links = (_PASSED_OVER.sub("", attributes.get(key, "")).lower() for key in ("href", "src"))
         seen["allowed"] &= name in _HTML and attributes.keys() <= _ATTRIBUTES
         seen["allowed"] &= not any(
             link.startswith(("javascript:", "vbscript:", "data:text")) for link in links

@@ -173,9 +173,15 @@ class _Invariants:
         self._rules = [(key, ELEMENT_RULES[key][1]) for key in value]
 
     def validate(self, instance: Any) -> None:
-        """Raise if the element breaks one."""
+        """Raise if the element breaks one; what has the wrong type for it breaks a rule of the schema."""
+        if not isinstance(instance, dict):
+            return
         for key, holds in self._rules:
-            if isinstance(instance, dict) and not holds(instance):
+            try:
+                is_kept = holds(instance)
+            except (TypeError, ValueError, AttributeError, ArithmeticError):
+                continue
+            if not is_kept:
                 raise ValueError(key)
 
 

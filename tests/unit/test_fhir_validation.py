@@ -328,6 +328,37 @@ FAULTS = {
         "MedicationDispense.whenHandedOver",
         "mdd-1",
     ),
+    "a script hidden in a link's scheme": (
+        changed(
+            PATIENT,
+            text={
+                "status": "generated",
+                "div": '<div><a href="java&#9;script:alert(1)">x</a></div>',
+            },
+        ),
+        "Patient.text",
+        "txt-1",
+    ),
+    "a period that begins without an offset": (
+        changed(ENCOUNTER, period={"start": "2020-01-01T00:00:00", "end": "2020-01-01T00:00:00Z"}),
+        "Encounter.period.start",
+        "offset",
+    ),
+    "a range whose low is no Quantity": (
+        changed(OBSERVATION, valueQuantity=None, valueRange={"low": 3, "high": {"value": 2}}),
+        "Observation.valueRange.low",
+        "",
+    ),
+    "a range whose low is text": (
+        changed(OBSERVATION, valueQuantity=None, valueRange={"low": {"value": "a"}, "high": {"value": 2}}),
+        "Observation.valueRange.low.value",
+        "number",
+    ),
+    "a timing whose when is a number": (
+        changed(MEDICATION_REQUEST, dosageInstruction=[{"timing": {"repeat": {"offset": 1, "when": 5}}}]),
+        "MedicationRequest.dosageInstruction[0].timing.repeat.when",
+        "array",
+    ),
     "a script in the narrative": (
         changed(
             PATIENT,
