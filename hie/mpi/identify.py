@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from hie.mpi.locks import identity_lock, lock
 from hie.mpi.moves import MATCHED, MERGED, REGISTERED, Move, is_vetoed, open_reviews, pair
 from hie.mpi.normalise import SINGLE, Demographics, demographics, system_of_key
-from hie.mpi.world import World, load_world, same_as_stored, store_world
+from hie.mpi.world import Known, World, load_world, same_as_stored, store_world
 
 SAME = "the same identifier, name and birth date"
 DIFFERENT = "the same identifier, but name or birth date differ"
@@ -50,8 +50,9 @@ def identify_many(
 ) -> dict[str, uuid.UUID]:
     """Register or update source records and return the person of each, by Patient id.
 
-    Concurrent registrations of one human wait for each other. Persons, keys, log and review items are written
-    in the caller's transaction.
+    Concurrent registrations of one human wait for each other, and so do decisions about a record that moves
+    along: once it is known to move, it is locked and the batch judged again upon what is there by then.
+    Persons, keys, log and review items are written in the caller's transaction.
     """
     latest = {source.id: source for source in sources}
     stated = {source.id: demographics(source.patient) for source in latest.values()}
@@ -62,16 +63,29 @@ def identify_many(
     successors = {s.id: successor for s in todo if (successor := successor_of(s.patient))}
     ids = [s.id for s in todo] + list(successors.values())
     keys = {key for s in todo for key in stated[s.id].keys}
-    lock(session, [*keys, *map(identity_lock, ids)])
-    world = load_world(session, ids, keys)
-    result = _Result()
-    for source in todo:
-        _identify(world, result, source, stated[source.id], now)
-    for identity, successor in successors.items():
-        _follow_merge(world, result, latest[identity], successor, now)
+    locked, wanted = set[int](), {*keys, *map(identity_lock, ids)}
+    while wanted:
+        lock(session, wanted)
+        locked |= wanted
+        world, result = load_world(session, ids, keys), _Result()
+        for source in todo:
+            _identify(world, result, source, stated[source.id])
+        for identity, successor in successors.items():
+            _follow_merge(world, result, latest[identity], successor)
+        wanted = _at_stake(world, result) - locked
     store_world(session, world, result.moves, actor=actor, now=now)
     open_reviews(session, result.reviews, now)
     return persons | {s.id: world.known[s.id].person for s in todo}
+
+
+def _at_stake(world: World, result: _Result) -> set[int]:
+    """Return the locks of all records of the persons that records are to leave or to join."""
+    persons = {p for move in result.moves if move.person_from for p in (move.person_from, move.person_to)}
+    members = {identity for person in persons for identity in world.members[person]}
+    members |= {move.identity for move in result.moves if move.person_from}
+    keys = {key for one in members for key in world.known[one].demographics.keys}
+    stored = (world.stored_keys.get(one, frozenset()) for one in members)
+    return keys.union(*stored, map(identity_lock, members))
 
 
 def successor_of(patient: dict[str, Any]) -> str | None:
@@ -83,7 +97,7 @@ def successor_of(patient: dict[str, Any]) -> str | None:
     return None
 
 
-def _identify(world: World, result: _Result, source: Source, stated: Demographics, now: datetime) -> None:
+def _identify(world: World, result: _Result, source: Source, stated: Demographics) -> None:
     mine = world.known.get(source.id)
     if mine is not None and mine.demographics == stated and not mine.is_bare:
         return
@@ -98,6 +112,8 @@ def _identify(world: World, result: _Result, source: Source, stated: Demographic
         result.moves.append(Move(source.id, None, person, *why))
     else:
         world.change(source.id, stated)
+        if mine.facility is None and source.facility is not None:
+            _arrive(world, result, mine, source.facility)
         _check_change(world, result, source.id)
     for target in targets:
         _join(world, result, source.id, target, agreeing)
@@ -105,6 +121,19 @@ def _identify(world: World, result: _Result, source: Source, stated: Demographic
     for candidate in candidates:
         if candidate not in agreeing and world.known[candidate].person != own:
             _review(world, result, "disagreement", source.id, candidate, DIFFERENT)
+
+
+def _arrive(world: World, result: _Result, mine: Known, facility: str) -> None:
+    """Give a record that was only spoken of its facility; ask about what others merged into it before."""
+    mine.facility = facility
+    others = sorted(world.members[mine.person] - {mine.id})
+    strangers = [other for other in others if world.known[other].facility != facility]
+    if strangers and not mine.is_decided:
+        person, left = world.add_person(), mine.person
+        world.move(mine.id, person)
+        result.moves.append(Move(mine.id, left, person, REGISTERED))
+        for stranger in strangers:
+            _review(world, result, "merge", stranger, mine.id, ACROSS)
 
 
 def _join(world: World, result: _Result, identity: str, target: uuid.UUID, agreeing: Iterable[str]) -> None:
@@ -145,23 +174,27 @@ def _obstacle(
 def _check_change(world: World, result: _Result, identity: str) -> None:
     """Ask for a look where a changed record no longer agrees with any other record of its person."""
     mine = world.known[identity]
-    others = sorted(world.members[mine.person] - {identity})
+    others = sorted(i for i in world.members[mine.person] - {identity} if not world.known[i].is_bare)
     if not others or mine.is_decided:
         return
     if not any(world.known[other].demographics.agrees_with(mine.demographics) for other in others):
         _review(world, result, "changed", identity, others[0], CHANGED)
 
 
-def _follow_merge(world: World, result: _Result, source: Source, successor: str, now: datetime) -> None:
-    """Bring a record that its facility merged into another to that one's person (HL7 v2 A40)."""
+def _follow_merge(world: World, result: _Result, source: Source, successor: str) -> None:
+    """Bring a record that its facility merged into another to that one's person (HL7 v2 A40).
+
+    Whose record a successor is that has not arrived is not known before it does.
+    """
     if successor not in world.known:
         person = world.add_person()
-        world.add(successor, source.facility, person, None)
+        world.add(successor, None, person, None)
         result.moves.append(Move(successor, None, person, REGISTERED))
     mine, other = world.known[source.id], world.known[successor]
     if mine.person == other.person:
         return
-    if mine.facility != other.facility:
+    is_awaited = other.is_bare and other.facility is None
+    if mine.facility != other.facility and not is_awaited:
         _review(world, result, "merge", source.id, successor, ACROSS)
     elif mine.is_decided or is_vetoed(world.vetoed, [source.id], world.members[other.person]):
         _review(world, result, "merge", source.id, successor, DECIDED)

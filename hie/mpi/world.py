@@ -16,7 +16,7 @@ from hie.schema.bulk import copy_in
 from hie.schema.mpi import Identity, IdentityKey, Person, PersonLink
 from hie.schema.security import Relation
 
-ALTERED = ("person_id", "name_norm", "birth_date", "gender", "updated_at")
+ALTERED = ("facility", "person_id", "name_norm", "birth_date", "gender", "updated_at")
 ALTER = update(Identity).where(Identity.id == bindparam("b_id")).values({n: bindparam(n) for n in ALTERED})
 BARE = Demographics(None, None, None, frozenset())
 

@@ -14,7 +14,7 @@ from hie.errors import Conflict
 from hie.mpi import links, people
 from hie.mpi.identify import Source, identify, identify_many
 from hie.mpi.relations import EncounterSeen, confirm, open_until, relate_by_encounters
-from hie.schema.mpi import ReviewItem
+from hie.schema.mpi import Identity, ReviewItem
 from hie.schema.security import Relation
 from hie.security.actor import Actor
 
@@ -156,6 +156,16 @@ def test_a_facility_cannot_merge_into_another_facilitys_record(session: Session,
     link = [{"other": {"reference": "Patient/H02a"}, "type": "replaced-by"}]
     feed("H01b", patient("欧阳") | {"link": link})
     assert reviews(session) == [("merge", "H01b", "H02a")]
+
+
+def test_a_merge_into_a_record_that_turns_out_anothers_is_taken_back(session: Session, feed: Feed) -> None:
+    link = [{"other": {"reference": "Patient/H02z"}, "type": "replaced-by"}]
+    person = feed("H01b", patient() | {"link": link})
+    assert session.get_one(Identity, "H02z").facility is None
+    assert feed("H02z", patient("乙某", card="HC0077")) != person == people.person_of(session, "H01b")
+    session.expire_all()
+    assert session.get_one(Identity, "H02z").facility == "H02"
+    assert reviews(session) == [("merge", "H01b", "H02z")]
 
 
 def test_a_steward_links_and_unlinks_and_undoes(session: Session, feed: Feed) -> None:
