@@ -13,18 +13,15 @@ from esb.fhir.validation import check_resource
 from hie.api import asking, pointing
 from hie.config import Config
 from hie.errors import Conflict, NotPermitted
-from hie.mpi.identify import Source, identify_many
-from hie.mpi.relations import EncounterSeen, relate_by_encounters
 from hie.repository import store
 from hie.repository.writes import NotYours, Outcome, Write
 from hie.security.ownership import check_own_patients
+from hie.services.registering import CHANGED, follow_writes
 from hie.services.subscriptions import keeping
 from hie.terminology.feeding import feed
 
-CHANGED = ("created", "updated")
 # What is said of anything an asker may not see or touch: the same words, whatever is there.
 NEUTRAL = "You may not do this here."
-FOLLOWED = ("Patient", "Encounter")
 TERMINOLOGY = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
 
 
@@ -61,22 +58,10 @@ def record(
     check_own_patients(session, owners)
     if has_subscriptions:
         outcomes = keeping.follow(session, outcomes, config, now, asking.actor())
-    patients: list[Source] = []
-    encounters: list[EncounterSeen] = []
     for write, outcome in zip(writes, outcomes, strict=True):
         if write.type in TERMINOLOGY:
             _feed_terminology(session, write, outcome)
-        if write.type not in FOLLOWED or outcome.fate not in CHANGED:
-            continue
-        resource = write.resource or lexemes.loads(outcome.content)
-        if write.type == "Patient":
-            patients.append(Source(write.id, write.facility, resource))
-        elif write.facility and outcome.compartment:
-            encounters.append(EncounterSeen(write.id, write.facility, outcome.compartment, resource))
-    if patients:
-        identify_many(session, patients, now)
-    if encounters:
-        relate_by_encounters(session, encounters, now, config.relation_days, config.zone)
+    follow_writes(session, writes, outcomes, now, days=config.relation_days, zone=config.zone)
     return outcomes
 
 

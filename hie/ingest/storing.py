@@ -11,22 +11,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from esb.envelope import Entry, deflate
-from esb.fhir.lexemes import loads
 from esb.inbox import Taken
 from esb.topology import RECEIPTS
 from hie.ingest.reading import Item
-from hie.mpi.identify import Source, identify_many
 from hie.mpi.people import persons_of
-from hie.mpi.relations import EncounterSeen, relate_by_encounters
 from hie.repository.store import write
-from hie.repository.writes import Outcome, Write
+from hie.repository.writes import Outcome
 from hie.schema.bulk import copy_in
 from hie.schema.exchange import inbox, outbox, set_aside
 from hie.security import audit
 from hie.security.actor import Actor, system_actor
 from hie.security.ownership import check_own_patients
+from hie.services.registering import follow_writes
 
-CHANGED = ("created", "updated")
 ACTIONS = {"created": "C", "updated": "U", "deleted": "D"}
 REASON_LENGTH = 500
 
@@ -64,8 +61,8 @@ def store_items(
     check_own_patients(
         session, ((outcome.compartment, one.facility) for one, outcome in zip(writes, outcomes, strict=True))
     )
-    persons = identify_many(session, _patients(writes, outcomes), ledger.now, actor="ingest")
-    relate_by_encounters(session, _encounters(writes, outcomes), ledger.now, relation_days, zone)
+    now = ledger.now
+    persons = follow_writes(session, writes, outcomes, now, days=relation_days, zone=zone, actor="ingest")
     _record(session, items, outcomes, persons, ledger)
 
 
@@ -103,27 +100,6 @@ def _record(
             )
         )
     audit.record_many(session, rows)
-
-
-def _patients(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[Source]:
-    found = []
-    for one, outcome in zip(writes, outcomes, strict=True):
-        if one.type == "Patient" and outcome.fate in CHANGED:
-            content = one.resource if one.resource is not None else loads(outcome.content)
-            found.append(Source(one.id, one.facility, content))
-    return found
-
-
-def _encounters(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[EncounterSeen]:
-    return [
-        EncounterSeen(one.id, one.facility, outcome.compartment, one.resource)
-        for one, outcome in zip(writes, outcomes, strict=True)
-        if one.type == "Encounter"
-        and outcome.fate in CHANGED
-        and one.resource is not None
-        and one.facility is not None
-        and outcome.compartment
-    ]
 
 
 def put_aside(session: Session, facility: str, entry: Entry, reason: str, ledger: Ledger) -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import delete, or_, update
 from sqlalchemy.orm import Session
 
 from hie.mpi.locks import identity_lock, lock
 from hie.mpi.moves import MATCHED, MERGED, REGISTERED, Move, is_vetoed, open_reviews, pair
 from hie.mpi.normalise import SINGLE, Demographics, demographics, system_of_key
 from hie.mpi.world import Known, World, load_world, same_as_stored, store_world
+from hie.schema.mpi import Identity, IdentityKey, ReviewItem
 
 SAME = "the same identifier, name and birth date"
 DIFFERENT = "the same identifier, but name or birth date differ"
@@ -86,6 +88,17 @@ def _at_stake(world: World, result: _Result) -> set[int]:
     keys = {key for one in members for key in world.known[one].demographics.keys}
     stored = (world.stored_keys.get(one, frozenset()) for one in members)
     return keys.union(*stored, map(identity_lock, members))
+
+
+def forget(session: Session, identities: Sequence[str], now: datetime, actor: str = "mpi") -> None:
+    """Take from the index what deleted Patients were known by; where they were linked and the log stay."""
+    lock(session, map(identity_lock, identities))
+    session.execute(delete(IdentityKey).where(IdentityKey.identity.in_(identities)))
+    nothing = {"name_norm": None, "birth_date": None, "gender": None, "updated_at": now}
+    session.execute(update(Identity).where(Identity.id.in_(identities)).values(nothing))
+    is_asked = or_(ReviewItem.identity_a.in_(identities), ReviewItem.identity_b.in_(identities))
+    closed = {"state": "closed", "closed_at": now, "closed_by": actor}
+    session.execute(update(ReviewItem).where(is_asked, ReviewItem.state == "open").values(closed))
 
 
 def successor_of(patient: dict[str, Any]) -> str | None:

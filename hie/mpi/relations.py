@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from hie.errors import NotPermitted
@@ -29,7 +29,7 @@ RELATE = text(
         CAST(:facilities AS text[]), CAST(:persons AS uuid[]), CAST(:identities AS text[]),
         CAST(:causes AS text[]), CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[])
     ) AS w (f, p, i, c, b, e)
-    ON CONFLICT (facility, cause) WHERE cause IS NOT NULL DO UPDATE SET
+    ON CONFLICT (cause, facility) WHERE cause IS NOT NULL DO UPDATE SET
         person_id = excluded.person_id, identity = excluded.identity,
         opened_at = excluded.opened_at, until = excluded.until
     """
@@ -66,6 +66,13 @@ def relate_by_encounters(
         names = ("facilities", "persons", "identities", "causes", "begins", "ends")
         columns = zip(*rows, strict=True)
         session.execute(RELATE, {n: list(c) for n, c in zip(names, columns, strict=True)})
+
+
+def end_with_encounters(session: Session, encounters: Sequence[str]) -> None:
+    """Take back the relations that these Encounters gave: they were deleted."""
+    causes = [f"Encounter/{one}" for one in encounters]
+    taken_back = update(Relation).where(Relation.cause.in_(causes), Relation.until > Relation.opened_at)
+    session.execute(taken_back.values(until=Relation.opened_at))
 
 
 def relation_span(

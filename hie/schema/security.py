@@ -27,7 +27,7 @@ class Relation(Base):
         Index(None, "facility", "until"),
         Index(None, "identity"),
         Index(
-            "uq_relation_cause", "facility", "cause", unique=True, postgresql_where=text("cause IS NOT NULL")
+            "uq_relation_cause", "cause", "facility", unique=True, postgresql_where=text("cause IS NOT NULL")
         ),
         CheckConstraint("kind IN ('encounter', 'referral', 'consultation', 'confirmed', 'granted')", "kind"),
     )

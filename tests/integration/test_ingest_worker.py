@@ -328,6 +328,8 @@ def test_an_encounter_opens_a_relation_of_its_hospital(hub: worker.Worker) -> No
         assert connection.execute(sa.select(Relation.facility, Relation.cause)).all() == [
             ("H01", "Encounter/e1")
         ]
+    hub.handle("ingest.0", [sealed([made(2, delete_entry("Encounter", "e1"), at=AT + timedelta(hours=1))])])
+    assert count(hub, sa.select(Relation).where(Relation.until > Relation.opened_at).subquery()) == 0
 
 
 def test_while_the_database_is_away_nothing_is_acknowledged(hub: worker.Worker) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from esb.fhir.identifiers import HEALTH_CARD, RESIDENT_ID, check_digit
 from hie.errors import Conflict
 from hie.mpi import links, people
-from hie.mpi.identify import Source, identify, identify_many
+from hie.mpi.identify import Source, forget, identify, identify_many
 from hie.mpi.relations import EncounterSeen, confirm, open_until, relate_by_encounters
 from hie.schema.mpi import Identity, ReviewItem
 from hie.schema.security import Relation
@@ -166,6 +166,16 @@ def test_a_merge_into_a_record_that_turns_out_anothers_is_taken_back(session: Se
     session.expire_all()
     assert session.get_one(Identity, "H02z").facility == "H02"
     assert reviews(session) == [("merge", "H01b", "H02z")]
+
+
+def test_a_deleted_patient_is_found_and_matched_no_more(session: Session, feed: Feed) -> None:
+    first = feed("H01a", patient(resident=resident_id()))
+    feed("H02b", patient("欧阳建军", resident=resident_id()))
+    forget(session, ["H01a"], NOW)
+    assert people.identities_by_identifier(session, resident_id()) == ["H02b"]
+    assert feed("H03c", patient(resident=resident_id())) != first
+    assert reviews(session) == [("disagreement", "H02b", "H03c")]
+    assert feed("H01a", patient(resident=resident_id())) == people.person_of(session, "H03c")
 
 
 def test_a_steward_links_and_unlinks_and_undoes(session: Session, feed: Feed) -> None:

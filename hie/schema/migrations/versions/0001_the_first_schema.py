@@ -343,7 +343,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_relation_cause",
         "relation",
-        ["facility", "cause"],
+        ["cause", "facility"],
         unique=True,
         postgresql_where=sa.text("cause IS NOT NULL"),
     )
