@@ -33,6 +33,7 @@ __all__ = [
     "Rejected",
     "TooLarge",
     "TooManyTries",
+    "without_text",
 ]
 
 
@@ -41,3 +42,8 @@ class TooManyTries(HieError):
 
     http = 429
     code = "throttled"
+
+
+def without_text(error: Exception) -> tuple[type[Exception], Exception, object]:
+    """Return an exception's place without its text, which may quote a value."""
+    return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from esb.envelope import Entry
 from hie.config import Config
-from hie.errors import HieError
+from hie.errors import HieError, without_text
 from hie.ingest.reading import read_entry
 from hie.ingest.storing import REASON_LENGTH, Ledger, answer_all, store_items
-from hie.ingest.worker import is_away, reason_of, without_text
+from hie.ingest.worker import reason_of
+from hie.schema.absence import is_away
 from hie.schema.exchange import inbox, set_aside
 
 log = structlog.get_logger(__name__)

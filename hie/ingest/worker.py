@@ -27,21 +27,17 @@ from esb.outbox import REFUSED
 from esb.relay import stated_entries
 from esb.seal import Keys
 from hie.config import Config
-from hie.errors import HieError, Malformed, NotNow, Rejected
+from hie.errors import HieError, Malformed, NotNow, Rejected, without_text
 from hie.ingest.opening import Directory, open_envelope, sender_of
 from hie.ingest.reading import Item, read_entry
 from hie.ingest.storing import Ledger, close_ledger, put_aside, store_items
+from hie.schema.absence import is_away
 from hie.schema.exchange import attempt, inbox
 from hie.security import audit
 from hie.security.actor import Actor
 
 log = structlog.get_logger(__name__)
 
-# Classes of SQLSTATE: connection, deadlock, resources, locks, operator, system.
-AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
-READ_ONLY = "25006"
-# A statement that took too long may take as long the next time.
-QUERY_CANCELED = "57014"
 MAX_ENTRIES = 200
 UNKNOWN = "The hub failed on this message again and again for a reason nobody foresaw; ask its operator."
 UNREADABLE = "The hub could not read this message for a reason nobody foresaw; ask its operator."
@@ -240,23 +236,6 @@ def reason_of(fault: HieError) -> str:
     return "; ".join(places) if places else fault.text
 
 
-def is_away(error: Exception) -> bool:
-    """Say whether something failed for a cause outside of what was stored: to wait is all that helps.
-
-    Source: PostgreSQL, appendix A "Error Codes". A connection that broke has no code.
-    """
-    if isinstance(error, NotNow | PoolTimeoutError):
-        return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, psycopg.Error):
-        return False
-    if cause.sqlstate is None:
-        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
-    if cause.sqlstate == QUERY_CANCELED:
-        return False
-    return cause.sqlstate[:2] in AWAY or cause.sqlstate == READ_ONLY
-
-
 def _judge(item: Item, error: Exception) -> Refused:
     """Refuse an item whose content is at fault. Raises: _Failing if nobody knows why it failed."""
     if isinstance(error, HieError) and error.http < 500:
@@ -271,11 +250,6 @@ def _judge(item: Item, error: Exception) -> Refused:
         exc_info=without_text(error),
     )
     raise _Failing(item.key) from None
-
-
-def without_text(error: Exception) -> tuple[type[Exception], Exception, object]:
-    """Return an exception's place without its text, which may quote a value."""
-    return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__
 
 
 def _rewind(ledger: Ledger, rows: int, receipts: dict[str, int]) -> None:

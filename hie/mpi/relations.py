@@ -83,16 +83,21 @@ def relation_span(
     A stay lasts until it is ended; a visit nobody ends counts from its beginning.
     """
     status, period = encounter.get("status"), encounter.get("period") or {}
-    begin = _instant(period.get("start"), zone) or now
+    begin = min(_instant(period.get("start"), zone) or now, FOR_EVER)
     if status in TAKING_BACK:
         return begin, begin
-    window = timedelta(days=days)
     if status in ENDING:
-        return begin, (_instant(period.get("end"), zone) or begin) + window
+        return begin, _after(_instant(period.get("end"), zone) or begin, days)
     if status in OPENING:
         is_stay = (encounter.get("class") or {}).get("code") in STAYING
-        return begin, FOR_EVER if is_stay else begin + window
+        return begin, FOR_EVER if is_stay else _after(begin, days)
     return None
+
+
+def _after(instant: datetime, days: int) -> datetime:
+    """Return the instant some days later; a year 9999 says that nobody knows the end."""
+    window = timedelta(days=days)
+    return instant + window if instant < FOR_EVER - window else FOR_EVER
 
 
 def confirm(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -67,8 +70,7 @@ def run(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], bool
     while position.input < len(inputs):
         source = inputs[position.input]
         with _open(config, id_, position.input, source["url"]) as file:
-            file.seek(position.offset)
-            for lines in _batches(file, config.max_body, position.line):
+            for lines in _batches(file, config.max_body, position):
                 if is_stopping():
                     return
                 _take_in(engine, config, id_, source["type"], lines, file.tell(), position)
@@ -80,13 +82,18 @@ def run(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], bool
 Line = tuple[int, bytes | None]  # its number and its text; None where it is too long
 
 
-def _batches(file: BinaryIO, longest: int, line: int) -> Iterator[list[Line]]:
-    """Yield the lines of a file, some at a time; the file stands behind them."""
-    batch: list[Line] = []
-    while raw := file.readline(longest + 1):
+def _batches(file: BinaryIO, longest: int, position: Position) -> Iterator[list[Line]]:
+    """Yield the lines of a file from a position on, some at a time; the file stands behind them.
+
+    Raises: Unreadable.
+    """
+    line, batch = position.line, list[Line]()
+    with _readable():
+        file.seek(position.offset)
+    while raw := _line(file, longest + 1):
         line += 1
         if len(raw) > longest and not raw.endswith(b"\n"):
-            while (rest := file.readline(PIECE)) and not rest.endswith(b"\n"):
+            while (rest := _line(file, PIECE)) and not rest.endswith(b"\n"):
                 pass
             batch.append((line, None))
         elif raw.strip():
@@ -96,6 +103,20 @@ def _batches(file: BinaryIO, longest: int, line: int) -> Iterator[list[Line]]:
             batch = []
     if batch:
         yield batch
+
+
+def _line(file: BinaryIO, longest: int) -> bytes:
+    with _readable():
+        return file.readline(longest)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what a file, a packed one or a server can do to its reader into one error. Raises: Unreadable."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, ValueError, HTTPException):
+        raise Unreadable from None
 
 
 def _take_in(
@@ -226,14 +247,12 @@ def _open(config: Config, id_: str, number: int, url: str) -> BinaryIO:
         raise NotPermitted("An input is not under an address that the operator has listed.")
     parts = urlsplit(url)
     path = Path(unquote(parts.path)) if parts.scheme == "file" else _spool(config, id_, number)
-    try:
+    with _readable():
         if parts.scheme != "file" and not path.exists():
             _fetch(url, path)
         with path.open("rb") as begun:
             is_packed = begun.read(2) == GZIP
         return cast(BinaryIO, gzip.open(path, "rb")) if is_packed else path.open("rb")
-    except (OSError, ValueError):
-        raise Unreadable from None
 
 
 def _fetch(url: str, path: Path) -> None:

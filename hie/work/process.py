@@ -11,11 +11,13 @@ import psycopg
 import structlog
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from esb.collector import rest_collector
 from hie.config import Config
-from hie.errors import HieError
+from hie.errors import HieError, NotNow, without_text
+from hie.schema.absence import is_away
 from hie.schema.exports import Job
 from hie.services.exports import jobs, writing
 from hie.work import importing, requests
@@ -70,8 +72,9 @@ def _work(engine: Engine, config: Config, kinds: tuple[str, ...], stopping: thre
                 continue
             with Session(engine) as session, session.begin():
                 jobs.forget(session, config.export_dir, datetime.now(UTC))
-        except (DBAPIError, psycopg.OperationalError) as error:
-            log.warning("work.database_away", kind=type(error).__name__)
+        except (DBAPIError, psycopg.Error, PoolTimeoutError, NotNow) as error:
+            event = "work.database_away" if is_away(error) else "work.database_refused"
+            log.warning(event, kind=type(error).__name__)
         stopping.wait(EVERY_S)
 
 
@@ -93,7 +96,10 @@ def work_once(
 
 
 def _settle(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], bool]) -> None:
-    """Do a job; an error of our family, or a bug, is its end. What the database refused is tried again."""
+    """Do a job; an error of our family, or a bug, is its end, for it would come again.
+
+    Raises: what says that the database is away; the job goes on when it is back.
+    """
     with Session(engine) as session:
         kind = session.get_one(Job, id_).kind
     try:
@@ -101,9 +107,13 @@ def _settle(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], 
     except writing.Cancelled:
         jobs.clear(config.export_dir, id_)
         log.info("job.cancelled", job=id_)
+    except NotNow:
+        raise
     except HieError as error:
         log.warning("job.failed", job=id_, kind=type(error).__name__)
         writing.fail(engine, id_, error)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        log.error("job.failed", job=id_, kind=type(error).__name__)
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.error("job.failed", job=id_, kind=type(error).__name__, exc_info=without_text(error))
         writing.fail(engine, id_, HieError())

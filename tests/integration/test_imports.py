@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -24,7 +25,7 @@ from hie.config import Config
 from hie.directory.clients import put_client
 from hie.schema import AuditEventRow, Job, Resource, ResourceHistory
 from hie.schema.directory import Facility
-from hie.work.process import work_once
+from hie.work.process import RUNS, work_once
 from tests.hub_world import SECRET, Caller, Json, created, entry, ids, patient, transaction
 
 WAIT = {"Prefer": "respond-async"}
@@ -184,6 +185,54 @@ def test_an_input_that_is_not_there_fails_the_job_in_plain_words(app: Flask, sit
     done = call("GET", answer.headers["Content-Location"].partition("/fhir")[2])
     assert done.status_code == 500
     assert "cannot be read" in done.get_json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [lambda whole: whole[:-9], lambda whole: whole[:30] + b"\0" * 9 + whole[39:], lambda whole: whole[:3]],
+    ids=["cut", "damaged", "stump"],
+)
+def test_a_spoilt_packed_input_fails_its_job_and_no_other(
+    app: Flask, outside: Path, spoilt: Callable[[bytes], bytes]
+) -> None:
+    call = Caller(app, "bench")
+    whole = gzip.compress(b"".join(json.dumps(patient(f"p{n}")).encode() + b"\n" for n in range(50)))
+    (outside / "Patient.ndjson.gz").write_bytes(spoilt(whole))
+    bad = call("POST", "/$import", asked(("Patient", f"file://{outside}/Patient.ndjson.gz")), **WAIT)
+    good = written(outside / "Basic.ndjson", [{"resourceType": "Basic", "id": "b1", "code": {"text": "x"}}])
+    finished(app, call, call("POST", "/$import", asked(("Basic", f"file://{good}")), **WAIT))
+    failed = call("GET", bad.headers["Content-Location"].partition("/fhir")[2])
+    assert "cannot be read" in failed.get_json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    "error", [psycopg.errors.ProgramLimitExceeded, ZeroDivisionError, OSError, OverflowError]
+)
+def test_what_the_database_refuses_or_nobody_foresaw_is_the_end_of_its_job(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def run(*_: object) -> None:
+        raise error
+
+    call = Caller(app, "bench")
+    asked_for = call("GET", "/Patient", **WAIT)
+    monkeypatch.setitem(RUNS, "request", run)
+    assert work(app)
+    assert not work(app)
+    assert call("GET", asked_for.headers["Content-Location"].partition("/fhir")[2]).status_code == 500
+
+
+def test_while_the_database_is_away_a_job_waits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise psycopg.errors.AdminShutdown
+
+    call = Caller(app, "bench")
+    asked_for = call("GET", "/Patient", **WAIT)
+    with monkeypatch.context() as patched:
+        patched.setitem(RUNS, "request", run)
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            work(app)
+    assert finished(app, call, asked_for)["type"] == "batch-response"
 
 
 def until(holds: Callable[[], Any], seconds: float = 60) -> Any:

@@ -332,6 +332,26 @@ def test_an_encounter_opens_a_relation_of_its_hospital(hub: worker.Worker) -> No
     assert count(hub, sa.select(Relation).where(Relation.until > Relation.opened_at).subquery()) == 0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": "finished", "period": {"start": "2026-01-01", "end": "9999-12-31"}},
+        {"status": "in-progress", "period": {"start": "9999-12-31T23:59:59Z"}},
+    ],
+    ids=["end", "start"],
+)
+def test_an_encounter_whose_end_nobody_knows_is_stored(hub: worker.Worker, said: dict[str, Any]) -> None:
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "e1",
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/p1"},
+    }
+    hub.handle("ingest.0", [sealed([made(1, entry(patient()), entry(encounter | said))])])
+    with hub.engine.connect() as connection:
+        assert connection.scalar(sa.select(Relation.until)) == datetime(9999, 12, 31, tzinfo=UTC)
+
+
 def test_while_the_database_is_away_nothing_is_acknowledged(hub: worker.Worker) -> None:
     away = Config.from_env({"HIE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
     lonely = replace(hub, engine=sa.create_engine(away.database_url))
