@@ -1,28 +1,34 @@
-"""What somebody who tries it expects of `deploy/demo`: its pages open, and Ctrl-C leaves nothing behind."""
+"""What one expects of `deploy/demo`: five hospitals' data, pages that open, no trace after Ctrl-C."""
 
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from deploy.sample.generate import HOSPITALS
 from deploy.stack import ports, processes
-from tests.journey.road import wait_for
+from tests import province
+from tests.journey.road import Fep, Hub, wait_for
 
 COMMAND = str(Path(__file__).resolve().parents[2] / "deploy" / "demo")
-START_S, STOP_S = 240, 90
+START_S, SAMPLE_S, STOP_S = 240, 240, 90
+PEOPLE = 40
+PAGE = "1000"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def demo(servers_dir: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path, int]]:
-    """A demo of one hospital with few people: its process, its directory, its first port."""
+    """A demo of five hospitals with few people: its process, its directory, its first port."""
     home = servers_dir / "demo"
     base = ports.window(200)
-    command = [COMMAND, "--people", "20", "--hospitals", "1", "--port-base", str(base), "--dir", str(home)]
+    command = [COMMAND, "--people", str(PEOPLE), "--port-base", str(base), "--dir", str(home)]
     out, errors = servers_dir / "demo.out", servers_dir / "demo.err"
     with out.open("wb") as stdout, errors.open("wb") as stderr:
         process = subprocess.Popen(
@@ -53,6 +59,66 @@ def using(home: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def has_settled(fep: Fep) -> bool:
+    """Return whether a hospital has taken every file and has the hub's receipt for every entry."""
+    is_taken = not [name for name in os.listdir(fep.inbox) if name.endswith((".csv", ".part"))]
+    return is_taken and not fep.rows("m.fate = 'captured' AND o.fate IS NULL")
+
+
+@pytest.fixture(scope="module")
+def sent(demo: tuple["subprocess.Popen[bytes]", Path, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The region, and what the sender of the sample said at its end, when all of it is at the hub."""
+    _, home, _ = demo
+    region = json.loads((home / "region.json").read_text(encoding="utf-8"))
+    log = home / "log" / "sample.log"
+
+    def last() -> dict[str, Any] | None:
+        line = (log.read_text(encoding="utf-8").splitlines() or [""])[-1]
+        return json.loads(line) if line.startswith("{") else None
+
+    summary = wait_for("the end of the sample", last, SAMPLE_S)
+    for hospital in region["hospitals"]:
+        wait_for(f"the receipts of {hospital['code']}", partial(has_settled, Fep(hospital)), SAMPLE_S)
+    return region, summary
+
+
+def everything(hub: Hub, type_: str) -> list[dict[str, Any]]:
+    """Return all resources of a type, page by page, their numbers as they are written."""
+    found: list[dict[str, Any]] = []
+    url: str | None = f"{hub.base}/{type_}?_count={PAGE}"
+    while url:
+        answer = hub.session.get(url, timeout=30)
+        assert answer.status_code == 200, answer.text
+        bundle = province.parse(answer.text)
+        found += [
+            entry["resource"] for entry in bundle.get("entry", []) if entry["search"]["mode"] == "match"
+        ]
+        url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+    return found
+
+
+def test_nothing_of_the_synthetic_province_is_refused(sent: tuple[dict[str, Any], dict[str, Any]]):
+    region, summary = sent
+    assert (summary["refused"], summary["reasons"]) == (0, {})
+    assert summary["accepted"] == summary["messages"] > 0
+    fates = {
+        (row["fate"], row["receipt"]) for hospital in region["hospitals"] for row in Fep(hospital).rows()
+    }
+    assert fates <= {("captured", "stored"), ("captured", "superseded")}
+
+
+def test_the_hub_has_what_five_hospitals_say_they_recorded_to_the_fen(
+    sent: tuple[dict[str, Any], dict[str, Any]],
+):
+    region, _ = sent
+    hub = Hub(region)
+    told = everything(hub, "MeasureReport")
+    resources = [resource for type_ in province.KIND_OF for resource in everything(hub, type_)]
+    assert province.counted(resources) == province.told_counts(told)
+    assert province.recorded(resources) == province.told_sums(told)
+    assert {facility for facility, _, _ in province.told_sums(told)} == set(HOSPITALS)
 
 
 def test_the_pages_it_prints_open_and_ctrl_c_leaves_nothing_running(
