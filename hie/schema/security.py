@@ -52,6 +52,19 @@ class AuditEventRow(Base):
         Index(None, "at"),
         Index(None, "compartment", "at", postgresql_where=text("compartment IS NOT NULL")),
         Index(None, "actor", "at"),
+        # Rows that name no compartment: a person's record as a whole, and refused looks at a Patient.
+        Index(
+            "ix_audit_event_person",
+            "person_id",
+            "at",
+            postgresql_where=text("compartment IS NULL AND person_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_audit_event_refused_patient",
+            "resource_id",
+            "at",
+            postgresql_where=text("compartment IS NULL AND resource_type = 'Patient'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -6,6 +6,7 @@ A row altered, dropped or added later breaks the digest of its batch; a batch al
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -88,10 +89,11 @@ def verify_audit(session: Session) -> list[int]:
 
 
 def digest_of(previous: bytes, rows: Sequence[Any]) -> bytes:
-    """Return the digest of a batch of rows, chained to the digest before it."""
+    """Return the digest of a batch of rows, read in any zone, chained to the digest before it."""
     state = hashlib.sha256(previous)
     for row in rows:
-        state.update(orjson.dumps(tuple(row), str, orjson.OPT_SORT_KEYS))
+        values = [value.astimezone(UTC) if isinstance(value, datetime) else value for value in row]
+        state.update(orjson.dumps(values, str, orjson.OPT_SORT_KEYS))
     return state.digest()
 
 

@@ -42,17 +42,26 @@ INTERACTIONS = frozenset(
         "batch",
     }
 )
-# (action, whether a patient is named) -> the BALP profile a row is rendered by.
-PROFILES = {
-    ("C", False): "IHE.BasicAudit.Create",
-    ("C", True): "IHE.BasicAudit.PatientCreate",
-    ("R", False): "IHE.BasicAudit.Read",
-    ("R", True): "IHE.BasicAudit.PatientRead",
-    ("U", False): "IHE.BasicAudit.Update",
-    ("U", True): "IHE.BasicAudit.PatientUpdate",
-    ("D", False): "IHE.BasicAudit.Delete",
-    ("D", True): "IHE.BasicAudit.PatientDelete",
+# Interaction -> who it is in BALP: the code of the asking system and of the answering one.
+SOURCE = {"system": DCM, "code": "110153", "display": "Source Role ID"}
+DESTINATION = {"system": DCM, "code": "110152", "display": "Destination Role ID"}
+APPLICATION = {"system": DCM, "code": "110150", "display": "Application"}
+CUSTODIAN = {
+    "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+    "code": "custodian",
+    "display": "Custodian",
 }
+SIDES = {
+    "read": (DESTINATION, SOURCE),
+    "vread": (DESTINATION, SOURCE),
+    "create": (SOURCE, DESTINATION),
+    "update": (SOURCE, DESTINATION),
+    "patch": (SOURCE, DESTINATION),
+    "search-type": (SOURCE, DESTINATION),
+}
+OTHER_SIDES = (APPLICATION, CUSTODIAN)
+READER = {"system": PARTICIPANT, "code": "IRCP", "display": "information recipient"}
+AUTHOR = {"system": PARTICIPANT, "code": "AUT", "display": "author (originator)"}
 PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb)?(.+)")
 OUTCOME_TEXTS = {0: "success", 4: "refused", 8: "failed"}
 PAGE, LARGEST_PAGE = 50, 1000
@@ -124,7 +133,10 @@ def read_audit(session: Session, id_: str, where: ColumnElement[bool]) -> dict[s
 
 
 def audit_event(row: AuditEventRow) -> dict[str, Any]:
-    """Return a row as a FHIR R4 AuditEvent."""
+    """Return a row as a FHIR R4 AuditEvent, in the manner of BALP.
+
+    It claims none of BALP's profiles: they want the network addresses of both sides, which no row holds.
+    """
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": str(row.id),
@@ -135,12 +147,9 @@ def audit_event(row: AuditEventRow) -> dict[str, Any]:
         "recorded": _instant(row.at),
         "outcome": str(row.outcome),
         "outcomeDesc": f"{OUTCOME_TEXTS.get(row.outcome, '')} {row.http or ''}".strip(),
-        "agent": [_agent(row)],
+        "agent": [_asker(row), _hub(row)],
         "source": {"site": "hub", "observer": {"identifier": {"value": "hie"}, "display": "HIE hub"}},
     }
-    profile = PROFILES.get((row.action, row.compartment is not None))
-    if profile:
-        event["meta"]["profile"] = [f"{BALP}/StructureDefinition/{profile}"]
     if row.purpose:
         event["purposeOfEvent"] = [{"coding": [{"system": PURPOSE, "code": row.purpose}]}]
     entities = list(_entities(row))
@@ -149,15 +158,12 @@ def audit_event(row: AuditEventRow) -> dict[str, Any]:
     return event
 
 
-def _agent(row: AuditEventRow) -> dict[str, Any]:
+def _asker(row: AuditEventRow) -> dict[str, Any]:
+    asking, _ = SIDES.get(row.operation, OTHER_SIDES)
+    if row.actor_kind == "user":
+        asking = AUTHOR if row.action in ("C", "U", "D") else READER
     agent: dict[str, Any] = {
-        "type": {
-            "coding": [
-                {"system": DCM, "code": "110150", "display": "Application"}
-                if row.actor_kind != "user"
-                else {"system": PARTICIPANT, "code": "IRCP", "display": "information recipient"}
-            ]
-        },
+        "type": {"coding": [asking]},
         "who": {"identifier": {"system": f"urn:hie:{row.actor_kind}", "value": row.actor}},
         "requestor": True,
     }
@@ -166,6 +172,15 @@ def _agent(row: AuditEventRow) -> dict[str, Any]:
     if row.facility:
         agent["location"] = {"identifier": {"system": "urn:hie:facility", "value": row.facility}}
     return agent
+
+
+def _hub(row: AuditEventRow) -> dict[str, Any]:
+    _, answering = SIDES.get(row.operation, OTHER_SIDES)
+    return {
+        "type": {"coding": [answering]},
+        "who": {"identifier": {"system": "urn:hie:system", "value": "hub"}},
+        "requestor": False,
+    }
 
 
 def _entities(row: AuditEventRow) -> Any:
@@ -211,10 +226,12 @@ def _reference(value: str) -> str:
 
 
 def _patient(value: str) -> ColumnElement[bool]:
-    """Rows that name the record, or the person it belongs to as a whole."""
+    """Rows that name the record, or the person it belongs to as a whole, or a look at the record refused."""
     identity = _reference(value)
     person = select(Identity.person_id).where(Identity.id == identity).scalar_subquery()
-    return or_(Row.compartment == identity, Row.compartment.is_(None) & (Row.person_id == person))
+    is_named = (Row.resource_type == "Patient") & (Row.resource_id == identity)
+    bare = Row.compartment.is_(None)
+    return or_(Row.compartment == identity, bare & (Row.person_id == person), bare & is_named)
 
 
 def _entity(value: str) -> ColumnElement[bool]:

@@ -28,7 +28,7 @@ def no_wait(_: float) -> bool:
 
 @pytest.fixture
 def trail(session: Session) -> Session:
-    """Five rows: a doctor reads a1 twice and is refused once, a client searches, a person is read whole."""
+    """A doctor reads a1 twice, is refused twice, once at a1; a client searches, a person is read whole."""
     person = uuid.uuid4()
     session.add(Person(id=person))
     session.flush()
@@ -38,6 +38,10 @@ def trail(session: Session) -> Session:
     audit.record(session, actor=DOCTOR, action="R", operation="read", **about)  # type: ignore[arg-type]
     audit.record(session, actor=DOCTOR, action="R", operation="read", **about)  # type: ignore[arg-type]
     audit.record(session, actor=DOCTOR, action="U", operation="update", outcome=4, http=403)
+    audit.record(
+        session, actor=DOCTOR, action="R", operation="read", resource_type="Patient", resource_id="a1",
+        outcome=4, http=404,
+    )  # fmt: skip
     audit.record(session, actor=CLIENT, action="E", operation="search-type", resource_type="Patient")
     audit.record(session, actor=DOCTOR, action="R", operation="portal.record", person_id=person)
     return session
@@ -52,16 +56,16 @@ def found(session: Session, *params: tuple[str, str]) -> int:
 @pytest.mark.parametrize(
     ("name", "value", "count"),
     [
-        ("patient", "Patient/a1", 3),
-        ("patient", "a1", 3),
-        ("agent", "doctor.h02", 4),
-        ("agent", "bench,doctor.h02", 5),
-        ("action", "R", 3),
-        ("action", "R,U", 4),
-        ("outcome", "4", 1),
+        ("patient", "Patient/a1", 4),
+        ("patient", "a1", 4),
+        ("agent", "doctor.h02", 5),
+        ("agent", "bench,doctor.h02", 6),
+        ("action", "R", 4),
+        ("action", "R,U", 5),
+        ("outcome", "4", 2),
         ("subtype", "search-type", 1),
-        ("subtype", "http://hl7.org/fhir/restful-interaction|read", 2),
-        ("entity", "Patient/a1", 3),
+        ("subtype", "http://hl7.org/fhir/restful-interaction|read", 3),
+        ("entity", "Patient/a1", 4),
         ("patient", "nobody", 0),
         ("_id", "x", 0),
     ],
@@ -72,9 +76,9 @@ def test_the_trail_is_searched_by(trail: Session, name: str, value: str, count: 
 
 def test_a_day_is_a_day_of_the_region(trail: Session) -> None:
     today = datetime.now(ZONE).date()
-    assert found(trail, ("date", str(today))) == 5
+    assert found(trail, ("date", str(today))) == 6
     assert found(trail, ("date", f"lt{today}")) == 0
-    assert found(trail, ("date", f"ge{today}"), ("date", f"lt{today + timedelta(days=1)}")) == 5
+    assert found(trail, ("date", f"ge{today}"), ("date", f"lt{today + timedelta(days=1)}")) == 6
 
 
 def test_pages_follow_one_another_without_gap_or_repeat(trail: Session) -> None:
@@ -86,7 +90,7 @@ def test_pages_follow_one_another_without_gap_or_repeat(trail: Session) -> None:
         if page.next is None:
             break
         after = page.next
-    assert len(seen) == len(set(seen)) == 5
+    assert len(seen) == len(set(seen)) == 6
     assert seen == sorted(seen, key=int, reverse=True)
 
 
@@ -100,6 +104,13 @@ def test_an_unknown_parameter_and_a_malformed_date_are_refused(trail: Session) -
 def test_every_row_is_a_valid_audit_event(trail: Session) -> None:
     for row in trail.scalars(sa.select(AuditEventRow)):
         AuditEvent.model_validate(audit_event(row))
+
+
+def test_an_event_names_both_sides_and_claims_no_profile_it_does_not_meet(trail: Session) -> None:
+    for row in trail.scalars(sa.select(AuditEventRow)):
+        event = audit_event(row)
+        assert [agent["requestor"] for agent in event["agent"]] == [True, False]
+        assert "profile" not in event["meta"]
 
 
 @pytest.fixture
@@ -137,6 +148,15 @@ def test_tampering_is_found_in_its_batch(engine_of_its_own: sa.Engine, tampering
     with engine_of_its_own.begin() as connection:
         connection.execute(sa.text(tampering))
     assert 10 in broken(engine_of_its_own)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Los_Angeles"])
+def test_a_trail_verifies_in_whatever_zone_the_database_speaks(
+    engine_of_its_own: sa.Engine, zone: str
+) -> None:
+    with engine_of_its_own.connect() as connection:
+        connection.execute(sa.text(f"SET timezone TO '{zone}'"))
+        assert verify_audit(Session(connection)) == []
 
 
 def test_a_row_of_a_transaction_under_way_is_not_passed_over(engine_of_its_own: sa.Engine) -> None:

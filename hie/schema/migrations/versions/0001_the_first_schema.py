@@ -47,6 +47,20 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_event_actor_at"), "audit_event", ["actor", "at"], unique=False)
     op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"], unique=False)
     op.create_index(
+        "ix_audit_event_person",
+        "audit_event",
+        ["person_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("compartment IS NULL AND person_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_audit_event_refused_patient",
+        "audit_event",
+        ["resource_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("compartment IS NULL AND resource_type = 'Patient'"),
+    )
+    op.create_index(
         op.f("ix_audit_event_compartment_at"),
         "audit_event",
         ["compartment", "at"],
@@ -440,6 +454,8 @@ def downgrade() -> None:
         table_name="audit_event",
         postgresql_where=sa.text("compartment IS NOT NULL"),
     )
+    op.drop_index("ix_audit_event_refused_patient", table_name="audit_event")
+    op.drop_index("ix_audit_event_person", table_name="audit_event")
     op.drop_index(op.f("ix_audit_event_at"), table_name="audit_event")
     op.drop_index(op.f("ix_audit_event_actor_at"), table_name="audit_event")
     op.drop_table("audit_event")
