@@ -176,18 +176,28 @@ def _place(error: Exception) -> Any:
 
 def close_route(response: Response) -> Response:
     """Give the answer its headers, and the request its audit row if the view wrote none."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = g.get("request_id", "")
+    close_headers(response)
     mark: Access | None = g.get("access")
     wanted = mark.audited if mark else request.url_rule is not None or request.path.startswith(MACHINES)
-    if wanted and not audit.is_recorded():
-        record_plainly(mark, response.status_code)
+    if wanted and not audit.is_recorded() and not record_plainly(mark, response.status_code):
+        # What cannot be written down is not given either; a refusal gives nothing.
+        return response if response.status_code >= 400 else close_headers(answer_error(NotNow()))
     return response
 
 
-def record_plainly(mark: Access | None, status: int) -> None:
-    """Write the audit row of a request whose view wrote none: refused, failed, or without a subject."""
+def close_headers(response: Response) -> Response:
+    """Give an answer the headers that each has."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    return response
+
+
+def record_plainly(mark: Access | None, status: int) -> bool:
+    """Write the audit row of a request whose view wrote none: refused, failed, or without a subject.
+
+    Returns: whether it could be written.
+    """
     named = request.view_args or {}
     kind = next((named[key] for key in ("resource_type", "type_", "type") if key in named), None)
     resource_id = next((named[key] for key in ("resource_id", "id_", "id") if key in named), None)
@@ -202,8 +212,10 @@ def record_plainly(mark: Access | None, status: int) -> None:
             resource_type=_kept(kind),
             resource_id=_kept(resource_id),
         )
-    except (DBAPIError, psycopg.Error):
+    except (DBAPIError, PoolTimeoutError, psycopg.Error):
         log.error("request %s: the audit row could not be written", g.get("request_id"))
+        return False
+    return True
 
 
 def _kept(named: object) -> str | None:

@@ -86,7 +86,7 @@ class _Server(AuthorizationServer):
 
     def query_client(self, client_id: str) -> Client:
         """Return the client, or one that no secret fits."""
-        row = self._session.get(AppClient, client_id)
+        row = self._session.get(AppClient, client_id) if "\0" not in client_id else None
         if row is None or row.disabled_at is not None:
             return Client(client_id, nobody_hash(), "", known=False)
         return Client(row.id, row.secret_hash, row.scope, known=True)
@@ -130,7 +130,10 @@ def token_answer(
     An unknown client and a wrong secret get one answer, by Basic or by form.
     """
     server = _Server(session, now, lifetime_s)
-    status, body, answered = server.create_token_response(_Request(headers, form))
+    try:
+        status, body, answered = server.create_token_response(_Request(headers, form))
+    except UnicodeDecodeError:
+        status, body, answered = 401, {"error": "invalid_client"}, []
     if body.get("error") == "invalid_client":
         status, body = 401, {"error": "invalid_client"}
         answered = [*answered, ("WWW-Authenticate", 'Basic realm="hie"')]
@@ -138,9 +141,12 @@ def token_answer(
 
 
 def named_client(headers: Mapping[str, str], form: Mapping[str, str]) -> str:
-    """Return the client id a token request states, proven or not."""
-    named, _ = extract_basic_authorization(headers)
-    return str(named or form.get("client_id") or "")[:64]
+    """Return the client id a token request states, proven or not, as an audit row can hold it."""
+    try:
+        named, _ = extract_basic_authorization(headers)
+    except UnicodeDecodeError:
+        named = None
+    return str(named or form.get("client_id") or "").replace("\0", "")[:64]
 
 
 class TokenCache:

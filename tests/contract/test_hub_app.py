@@ -187,6 +187,34 @@ def test_a_wrong_secret_and_an_unknown_client_are_refused_alike(
     assert [(one.status_code, one.get_json()) for one in answers] == [(401, {"error": "invalid_client"})] * 2
 
 
+@pytest.mark.parametrize("user", ["a\0b", b"\xff\xff:".decode("latin-1")])
+def test_a_client_id_that_is_no_text_is_refused_like_an_unknown_one(
+    app: Flask, client: FlaskClient, user: str
+) -> None:
+    header = "Basic " + base64.b64encode(f"{user}:x".encode("latin-1")).decode()
+    form = {"grant_type": "client_credentials"}
+    answers = [
+        client.post("/oauth/token", data=form, headers={"Authorization": header}),
+        client.post("/oauth/token", data=form | {"client_id": user, "client_secret": "x"}),
+    ]
+    assert [(one.status_code, one.get_json()) for one in answers] == [(401, {"error": "invalid_client"})] * 2
+    assert [row[1:] for row in audit_rows(app)[-2:]] == [("token", 4, 401)] * 2
+
+
+def test_what_cannot_be_written_into_the_trail_is_not_given(app: Flask, client: FlaskClient) -> None:
+    token = bearer(client)
+    assert client.get("/fhir-outside", headers=token).status_code == 200
+    with app.extensions["hie"].engine.begin() as connection:
+        connection.execute(
+            sa.text("ALTER TABLE audit_event ADD CONSTRAINT full_up CHECK (operation <> 'outside') NOT VALID")
+        )
+    answer = client.get("/fhir-outside", headers=token)
+    with app.extensions["hie"].engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE audit_event DROP CONSTRAINT full_up"))
+    assert (answer.status_code, "a view" in answer.text) == (503, False)
+    assert answer.headers["Retry-After"]
+
+
 def test_guessing_is_slowed_down_for_that_name_only(client: FlaskClient) -> None:
     form = {"grant_type": "client_credentials", "client_id": "guessed", "client_secret": "wrong"}
     codes = [client.post("/oauth/token", data=form).status_code for _ in range(12)]

@@ -30,7 +30,9 @@ def test_the_right_password_gives_the_actor_with_role_and_facility(directory: Se
     assert (actor.kind, actor.role, actor.facility) == ("user", "doctor", "H02")
 
 
-@pytest.mark.parametrize(("username", "password"), [("doctor", "wrong"), ("nobody", PASSWORD), ("", "")])
+@pytest.mark.parametrize(
+    ("username", "password"), [("doctor", "wrong"), ("nobody", PASSWORD), ("", ""), ("a\0b", "")]
+)
 def test_anything_else_gives_nobody(directory: Session, username: str, password: str) -> None:
     assert authenticate_user(directory, username, password, NOW) is None
 
