@@ -10,17 +10,17 @@ from typing import Any
 import psycopg
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
 from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
 from hie import api, portal
+from hie.api.failures import as_hie_error
 from hie.config import Config
 from hie.directory.own_keys import read_own_keys
-from hie.errors import HieError, Issue, Malformed, NotAuthenticated, NotNow, NotPermitted
+from hie.errors import Issue, Malformed, NotAuthenticated, NotNow, NotPermitted
 from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
 from hie.security.access import ACTOR, Access, access, access_of
@@ -117,6 +117,10 @@ def open_route() -> None:
         g.actor = known.for_request(g.request_id)
     if "\0" in request.path or b"%00" in request.query_string:
         raise Malformed("The address holds characters that are no text.")
+    # The API checks the forms that it reads itself; names that are no text are nobody's when one signs in.
+    is_form = request.blueprint == portal.blueprint.name and not g.access.public
+    if is_form and any("\0" in value for _, value in request.form.items(multi=True)):
+        raise Malformed("The form holds characters that are no text.")
 
 
 def bearer_actor() -> Actor:
@@ -143,30 +147,6 @@ def answer_error(error: Exception) -> Response:
     if isinstance(known, NotNow):
         response.headers["Retry-After"] = "2"
     return response
-
-
-def as_hie_error(error: Exception) -> HieError:
-    """Return the error of our family that an exception stands for."""
-    if isinstance(error, HieError):
-        return error
-    if isinstance(error, HTTPException):
-        known = HieError(HTTP_TEXTS.get(error.code or 500, error.name + "."))
-        known.http, known.code = error.code or 500, HTTP_CODES.get(error.code or 500, "processing")
-        return known
-    if isinstance(error, OperationalError | PoolTimeoutError | psycopg.OperationalError):
-        return NotNow()
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return NotNow()
-    return HieError()
-
-
-HTTP_TEXTS = {
-    404: "There is nothing here that you may see.",
-    405: "This method is not offered here; see the CapabilityStatement at /fhir/metadata.",
-    413: "The body is larger than the limit; send it in parts.",
-    415: "This content type is not read here; send application/fhir+json.",
-}
-HTTP_CODES = {401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 413: "too-long"}
 
 
 def _place(error: Exception) -> Any:
@@ -212,7 +192,7 @@ def record_plainly(mark: Access | None, status: int) -> bool:
             resource_type=_kept(kind),
             resource_id=_kept(resource_id),
         )
-    except (DBAPIError, PoolTimeoutError, psycopg.Error):
+    except (SQLAlchemyError, psycopg.Error):
         log.error("request %s: the audit row could not be written", g.get("request_id"))
         return False
     return True

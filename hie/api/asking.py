@@ -31,6 +31,8 @@ NEVER_KEPT = frozenset({"Parameters"})
 PATCH_TYPE = "application/json-patch+json"
 # What _format may say (http.html#mime-type).
 JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
+NO_GZIP = "The body is no gzip; check that it was sent whole."
+MOST_MEMBERS = 100
 RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 
 
@@ -127,14 +129,27 @@ def body_bytes() -> bytes:
         return raw
     if encoding != "gzip":
         raise UnsupportedMedia("The body may be sent plainly or with gzip.")
-    limit = hub().config.max_body
-    try:
-        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, limit + 1)
-    except zlib.error:
-        raise Malformed("The body is no gzip; check that it was sent whole.") from None
-    if len(unpacked) > limit:
-        raise TooLarge
-    return unpacked
+    return unpacked(raw, hub().config.max_body)
+
+
+def unpacked(raw: bytes, limit: int) -> bytes:
+    """Return the content of a gzip, of all its members (RFC 1952 §2.2). Raises: TooLarge, Malformed."""
+    parts: list[bytes] = []
+    for _ in range(MOST_MEMBERS):
+        if not raw:
+            return b"".join(parts)
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            parts.append(member.decompress(raw, limit + 1))
+        except zlib.error:
+            raise Malformed(NO_GZIP) from None
+        limit -= len(parts[-1])
+        if limit < 0:
+            raise TooLarge
+        if not member.eof:
+            raise Malformed(NO_GZIP)
+        raw = member.unused_data.lstrip(b"\0")
+    raise Malformed("The body is a gzip of too many members; pack it as one.")
 
 
 def media_type() -> str:

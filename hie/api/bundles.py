@@ -11,15 +11,16 @@ from typing import Any
 import orjson
 import psycopg
 from flask import Blueprint, Response
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
 from hie.api import answers, asking, reading, recording, requested, resolving
+from hie.api.failures import as_hie_error
 from hie.api.requested import READING, Asked, at
 from hie.api.written import outcome_of_write
-from hie.errors import HieError, NotNow, NotValid, TooLarge
+from hie.errors import NotValid, TooLarge
 from hie.repository.content import instant_text
 from hie.repository.writes import Fate, Outcome
 from hie.security import audit
@@ -92,8 +93,8 @@ def _alone(entry: Any, number: int) -> bytes:
         with asking.hub().begin() as session:
             asked = requested.read_entries([entry], first=number)
             return _together(session, asked, "batch")[0]
-    except (HieError, DBAPIError, psycopg.Error) as error:
-        known = error if isinstance(error, HieError) else NotNow()
+    except Exception as error:  # noqa: BLE001 - what is committed already must be told
+        known = as_hie_error(error)
         if known.http >= 500:
             log.error("request %s: entry %d: %s", asking.actor().request_id, number, type(error).__name__)
         _audit_failed(entry, known.http)
@@ -149,12 +150,15 @@ def _audit_failed(entry: Any, http: int) -> None:
     """Write the row of an entry of a batch that was refused or failed."""
     request = entry.get("request") if isinstance(entry, dict) else None
     method = request.get("method") if isinstance(request, dict) else None
-    audit.record_denied(
-        asking.hub().engine,
-        actor=asking.actor(),
-        action="E",
-        operation="batch",
-        http=http,
-        outcome=4 if http < 500 else 8,
-        detail={"method": method} if isinstance(method, str) and method in requested.ACTIONS else None,
-    )
+    try:
+        audit.record_denied(
+            asking.hub().engine,
+            actor=asking.actor(),
+            action="E",
+            operation="batch",
+            http=http,
+            outcome=4 if http < 500 else 8,
+            detail={"method": method} if isinstance(method, str) and method in requested.ACTIONS else None,
+        )
+    except (SQLAlchemyError, psycopg.Error):
+        log.error("request %s: the audit row of an entry could not be written", asking.actor().request_id)

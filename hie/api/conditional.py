@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import parse_qsl
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, bindparam, func, select, true
 from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
@@ -19,6 +19,11 @@ from hie.schema.repository import Resource
 
 # Parameters that many resources can share say nothing about who must wait for whom.
 SINGLING = frozenset({"identifier", "_id", "url"})
+# Criteria share so many locks: one request cannot fill the server's lock table.
+LOCKS = 4096
+FIRST_LOCK = 0x434F4E44 << 32
+
+Conditions = Sequence[ColumnElement[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,15 @@ def locks_of(type_: str, criteria: str) -> set[int]:
 
 
 def _number(words: str) -> int:
-    return int.from_bytes(sha256(words.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)
+    return FIRST_LOCK + int.from_bytes(sha256(words.encode("utf-8", "surrogatepass")).digest()[:8]) % LOCKS
 
 
 def lock(session: Session, numbers: Iterable[int]) -> None:
     """Hold locks until the transaction ends, taken in order; the second sees what the first wrote."""
-    for number in sorted(set(numbers)):
-        session.execute(select(func.pg_advisory_xact_lock(number)))
+    wanted = sorted(set(numbers))
+    if wanted:
+        given = func.unnest(bindparam("numbers", wanted, type_=ARRAY(BigInteger))).column_valued("number")
+        session.execute(select(func.pg_advisory_xact_lock(given)))
 
 
 def match(
@@ -85,17 +92,38 @@ def match_all(
     session: Session, type_: str, criteria: str, where: ColumnElement[bool], *, most: int, alone: bool = False
 ) -> list[Known]:
     """Return all resources that match criteria, if they are not more than `most`; else as `match`."""
+    conditions = read(session, type_, criteria)
     if alone:
         lock(session, locks_of(type_, criteria))
+    return find(session, type_, conditions, where, most=most)
+
+
+def read(session: Session, type_: str, criteria: str) -> Conditions:
+    """Return the conditions that criteria stand for. Raises: NotValid, also for none at all."""
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
     how = Reading(asking.hub().config.zone, True, lambda _: true(), session)
     query = parse(type_, pairs_of(criteria), how)
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")
+    return query.conditions
+
+
+def find_one(
+    session: Session, type_: str, conditions: Conditions, where: ColumnElement[bool]
+) -> Known | None:
+    """Return the one resource that conditions find; as `match`."""
+    found = find(session, type_, conditions, where, most=1)
+    return found[0] if found else None
+
+
+def find(
+    session: Session, type_: str, conditions: Conditions, where: ColumnElement[bool], *, most: int
+) -> list[Known]:
+    """Return all resources that conditions find; as `match_all`."""
     found = session.execute(
         select(Resource.id, Resource.compartment, where.label("visible"))
-        .where(Resource.type == type_, ~Resource.deleted, *query.conditions)
+        .where(Resource.type == type_, ~Resource.deleted, *conditions)
         .limit(most + 1)
     ).all()
     if not all(one.visible for one in found):

@@ -32,7 +32,7 @@ def take_in() -> Response:
     asking.permitted("update", "*")
     body = asking.body_resource()
     asked = _of_parameters(body) if body.get("resourceType") == "Parameters" else body
-    if asked.get("inputFormat", "application/fhir+ndjson") not in FORMATS:
+    if str(asked.get("inputFormat", "application/fhir+ndjson")) not in FORMATS:
         raise NotSupported("inputFormat is application/fhir+ndjson.")
     inputs = asked.get("input")
     if not isinstance(inputs, list) or not 0 < len(inputs) <= MOST_INPUTS:
@@ -64,7 +64,7 @@ def _of_parameters(resource: dict[str, Any]) -> dict[str, Any]:
             parts = one.get("part", [])
             if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
                 raise NotValid("Parameters.parameter.part is a list.")
-            asked["input"].append({part.get("name"): _value(part) for part in parts})
+            asked["input"].append({str(part.get("name")): _value(part) for part in parts})
         else:
             asked[str(one.get("name"))] = _value(one)
     return asked

@@ -106,6 +106,6 @@ def _criteria() -> str:
 
 def _most() -> int:
     given = request.args.get("_count", "1")
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MOST_DELETED:
+    if not given.isascii() or not given.isdigit() or len(given) > 3 or not 1 <= int(given) <= MOST_DELETED:
         raise NotValid(f"_count of a conditional delete is a whole number of 1 to {MOST_DELETED}.")
     return int(given)

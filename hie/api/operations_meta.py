@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 from sqlalchemy import select
 
 from esb.fhir import lexemes
+from esb.fhir.validation import check_resource
 from hie.api import answers, asking, operations, parameters, recording
 from hie.api.written import audited
 from hie.repository import labels, read
@@ -69,6 +70,7 @@ def _change(name: str, type_: str, id_: str, change: Callable[[Meta, Meta], Meta
         stored = read.read(session, type_, id_, decision.where)
         resource = lexemes.loads(stored.content)
         resource["meta"] = change(resource["meta"], other)
+        check_resource(resource)
         write = Write("put", type_, id_, resource, asking.actor().facility, if_match=stored.version)
         outcome = recording.record(session, [write], now, asking.hub().config)[0]
         audited(session, "U", f"${name}", type_, id_, outcome.compartment)

@@ -58,8 +58,9 @@ def _given(operation: Operation) -> Iterator[tuple[str, Any]]:
         return
     resource = lexemes.loads(raw)
     if resource.get("resourceType") == "Parameters":
+        params = {param.name: param for param in operation.params}
         for item in _items(resource):
-            yield item["name"], _value(item)
+            yield item["name"], _value(item, params.get(item["name"]))
     elif any(param.type == "Resource" for param in operation.params):
         # The only parameter that is a resource may be the body itself.
         yield next(param.name for param in operation.params if param.type == "Resource"), resource
@@ -78,13 +79,17 @@ def _items(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return items
 
 
-def _value(item: dict[str, Any]) -> Any:
-    if "resource" in item:
+def _value(item: dict[str, Any], param: Param | None) -> Any:
+    """Return the value of a parameter. Only what stands under its own type was checked as that type."""
+    if "resource" in item and (param is None or param.type == "Resource"):
         return item["resource"]
-    values = [value for key, value in item.items() if key.startswith("value")]
+    values = [(key, value) for key, value in item.items() if key.startswith("value")]
     if len(values) != 1:
         raise _wrong(item["name"], "A parameter has one value or one resource.")
-    return values[0]
+    key, value = values[0]
+    if param is not None and READERS.get(param.type) is _complex and key != f"value{param.type}":
+        raise _wrong(param.name, f"{param.name} is no {param.type}.")
+    return value
 
 
 def _unknown(operation: Operation) -> str:

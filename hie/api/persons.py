@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from hie.api import answers, asking
 from hie.errors import Issue, NotFound
 from hie.mpi.people import person_resource, persons_of
-from hie.repository.query import FORM, unknown
+from hie.repository.query import FORM, check_text, unknown
 from hie.security import audit
 from hie.security.access import access
 
@@ -53,6 +53,7 @@ def search_persons() -> Response:
         wanted: set[uuid.UUID] | None = None
         given = [*request.args.items(multi=True), *request.form.items(multi=True)]
         for name, value in given:
+            check_text(name + value)
             if name in NAMING:
                 named = _ids(value) if name == "_id" else _persons(session, value)
                 wanted = named if wanted is None else wanted & named

@@ -23,6 +23,8 @@ CONDITIONAL_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)\?(.+)", re.DOTALL)
 # What a Bundle refers to, and links in its narratives, found in its text without going through it.
 NAMED = re.compile(rb'"reference"\s*:\s*"([^"]*)"')
 LINKED = re.compile(rb'(?:href|src)=\\?["\']urn:')
+# A name or a character of the plain alphabet may be written so; what is found in the text is then not all.
+ESCAPED = b"\\u00"
 LINK = re.compile(r"""((?:href|src)=["'])(urn:[^"'#]+)""")
 
 
@@ -42,6 +44,8 @@ def resolve(session: Session, asked: Sequence[Asked], raw: bytes | None = None) 
     Raises: NotValid, PreconditionFailed, NotPermitted, each naming the entry.
     """
     facility = asking.actor().facility
+    if raw is not None and ESCAPED in raw:
+        raw = None
     named = None if raw is None else named_in(raw)
     _match_conditions(session, asked)
     mapping: dict[str, str] = {}
@@ -60,7 +64,10 @@ def resolve(session: Session, asked: Sequence[Asked], raw: bytes | None = None) 
     for item in asked:
         if item.method not in READING:
             item.write = WRITES[item.method](item, facility)
-    return named is not None and all(value in mapping or value[:1] == "#" for value in named)
+    # What a patch refers to does not stand in the text as a reference.
+    if named is None or any(item.method == "PATCH" for item in asked):
+        return False
+    return all(value in mapping or value[:1] == "#" for value in named)
 
 
 def _own_id(item: Asked) -> str | None:
@@ -75,11 +82,16 @@ def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
         return
     seen: set[str] = set()
     locks: set[int] = set()
+    understood = {}
     for item in conditions:
         words = conditional.same_words(item.type, item.criteria or "")
         if words in seen and item.method != "DELETE":
             raise wrong(item.path, "has the same condition as another entry; leave one of them")
         seen.add(words)
+        try:
+            understood[item.path] = conditional.read(session, item.type, item.criteria or "")
+        except HieError as error:
+            raise at(item.path, error) from None
         locks |= conditional.locks_of(item.type, item.criteria or "")
     conditional.lock(session, locks)
     # Deletions come first: what they take away matches nothing afterwards.
@@ -88,7 +100,7 @@ def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
     for item in conditions:
         decision = asking.permitted(ACTIONS[item.method], item.type)
         try:
-            item.known = conditional.match(session, item.type, item.criteria or "", decision.where)
+            item.known = conditional.find_one(session, item.type, understood[item.path], decision.where)
         except HieError as error:
             raise at(item.path, error) from None
         if item.method == "DELETE" and item.known is not None:

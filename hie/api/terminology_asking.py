@@ -46,6 +46,8 @@ def coded(given: Values) -> list[Code]:
 
 def coding_of(coding: Any) -> Code:
     """Return the code that a Coding names. Raises: NotValid."""
+    if not isinstance(coding, dict):
+        raise NotValid("A coding needs a code.")
     texts = [coding.get(name) for name in ("system", "code", "version", "display")]
     if not texts[1] or not all(text is None or isinstance(text, str) for text in texts):
         raise NotValid("A coding needs a code.")

@@ -67,6 +67,19 @@ def test_bad_content_is_refused_with_its_element_named(call: Caller, body: bytes
     assert issue["expression"] == [place]
 
 
+def test_a_gzip_is_taken_whole_or_not_at_all(call: Caller) -> None:
+    content = bytes(range(256)) * 400
+    packed = gzip.compress(content)
+    sent = {"Content_Type": "application/pdf", "Content_Encoding": "gzip"}
+    assert call("POST", "/Binary", packed[:-30], **sent).status_code == 400
+    assert call("POST", "/Binary", gzip.compress(b"") * 1000, **sent).status_code == 400
+    members = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
+    made = call("POST", "/Binary", members, **sent)
+    assert made.status_code == 201
+    place = made.headers["Location"].partition("/fhir")[2].partition("/_history")[0]
+    assert call("GET", place, Accept="application/pdf").data == content
+
+
 def test_a_small_gzip_that_unpacks_to_too_much_is_refused(call: Caller) -> None:
     bomb = gzip.compress(b'{"resourceType":"Patient","id":"' + b"a" * 80_000_000 + b'"}')
     answer = call("POST", "/Patient", bomb, Content_Encoding="gzip")

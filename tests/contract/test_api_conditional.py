@@ -4,6 +4,7 @@ import threading
 
 from flask import Flask
 
+from hie.api.conditional import LOCKS, locks_of
 from tests.hub_world import Caller, created, entry, ids, patient, transaction
 
 
@@ -31,6 +32,12 @@ def test_sixteen_conditional_creates_at_once_make_one(app: Flask, call: Caller) 
     assert len(answers) == 16
     assert set(answers) <= {200, 201}
     assert len(ids(call("GET", "/Patient?identifier=urn:hie:test|17"))) == 1
+
+
+def test_the_locks_of_any_number_of_criteria_fit_the_servers_table() -> None:
+    held = {number for n in range(50_000) for number in locks_of("Patient", f"identifier=urn:x|{n}")}
+    assert len(held) <= LOCKS
+    assert locks_of("Patient", "identifier=7") == locks_of("Patient", "active=true&identifier=urn:x|7")
 
 
 def test_a_conditional_update_changes_the_one_that_matches(call: Caller) -> None:

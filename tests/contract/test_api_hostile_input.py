@@ -218,6 +218,7 @@ def test_a_hostile_header_is_survived(call: Caller, name: str, values: list[str]
             check(call(method, where, body, **{name: value}), method, where, value[:40])
 
 
+OBSERVATION: Json = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
 MANY = 65_536
 TOO_MUCH = {
     "alternatives of a token": "code=" + ",".join(f"c{n}" for n in range(MANY)),
@@ -240,14 +241,16 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("query", TOO_MUCH.values(), ids=TOO_MUCH.keys())
-@pytest.mark.parametrize("way", ["GET", "POST", "condition", "batch"])
+@pytest.mark.parametrize("way", ["GET", "POST", "condition", "create", "batch"])
 def test_more_than_can_be_searched_for_is_refused_or_bounded(call: Caller, way: str, query: str) -> None:
     if way == "GET":
         answer = call("GET", f"/Observation?{query}")
     elif way == "POST":
         answer = call("POST", "/Observation/_search", query.encode(), Content_Type=FORM)
     elif way == "condition":
-        answer = call("PUT", f"/Observation?{query}", {"resourceType": "Observation"})
+        answer = call("PUT", f"/Observation?{query}", OBSERVATION)
+    elif way == "create":
+        answer = call("POST", "/", transaction(entry(OBSERVATION, "POST", "Observation", ifNoneExist=query)))
     else:
         answer = call("POST", "/", transaction(entry(None, "GET", f"Observation?{query}"), kind="batch"))
         assert answer.status_code == 200
@@ -255,6 +258,42 @@ def test_more_than_can_be_searched_for_is_refused_or_bounded(call: Caller, way: 
     check(answer, way)
     # What is answered is not longer than what was asked, escaped.
     assert len(answer.data) < 3 * len(query) + 20_000
+
+
+OPERATIONS: list[tuple[str, Json]] = [
+    ("/$import", {"inputFormat": {}}),
+    ("/$import", {"inputFormat": ["x"], "input": [{"type": {}, "url": []}]}),
+    (
+        "/$import",
+        {"resourceType": "Parameters", "parameter": [{"name": "input", "part": [{"name": ["x"]}]}]},
+    ),
+    *(
+        (
+            f"/{operation}",
+            {
+                "resourceType": "Parameters",
+                "parameter": [{"name": "codeableConcept", "resource": {"coding": ["abc"]}}],
+            },
+        )
+        for operation in ("ValueSet/$validate-code", "CodeSystem/$lookup", "ConceptMap/$translate")
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "body"), OPERATIONS)
+def test_a_hostile_parameter_of_an_operation_is_survived(call: Caller, place: str, body: Json) -> None:
+    check(call("POST", place, body, Prefer="respond-async"), place)
+
+
+@pytest.mark.parametrize(
+    "place", ["/fhir/Person/_search", "/fhir/Patient/_search", "/oauth/token", "/sign-in"]
+)
+def test_nul_in_a_form_is_refused(app: Flask, call: Caller, place: str) -> None:
+    form = "patient=%00&username=%00&password=x&client_id=%00&client_secret=x&grant_type=client_credentials"
+    answer = app.test_client().post(
+        place, data=form, content_type=FORM, headers={"Authorization": f"Bearer {call.token}"}
+    )
+    assert 400 <= answer.status_code < 500
 
 
 def tower(depth: int) -> list[Json]:

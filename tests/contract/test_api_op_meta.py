@@ -97,6 +97,10 @@ def test_only_who_may_write_a_resource_labels_it(app: Flask, h01: Caller, h02: C
         (parameters(("meta", "valueString", "x")), "meta is no Meta"),
         (parameters(("meta", "valueMeta", {"tag": "x"})), "must be"),
         ({"resourceType": "Patient"}, "Parameters resource"),
+        (parameters(("meta", "valueCoding", {"code": "x"})), "meta is no Meta"),
+        (parameters(("meta", "resource", {"tag": [{"bogus": 1}]})), "one value"),
+        (parameters(("meta", "resource", {"tag": [5]})), "one value"),
+        (parameters(("meta", "resource", {"tag": [{"system": {}}]})), "one value"),
     ],
 )
 def test_what_is_no_meta_is_refused(h01: Caller, body: Json, said: str) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from esb.fhir.validation import is_valid
+from hie.api import recording
 from hie.schema import AuditEventRow
 from tests.hub_world import PATCH, Caller, Json, created, entry, ids, observation, patient, transaction
 
@@ -163,6 +164,27 @@ def test_a_patch_may_not_make_a_reference_lead_nowhere(call: Caller) -> None:
     assert call("PATCH", f"/Observation/{made['id']}", patch, Content_Type=PATCH).status_code == 422
 
 
+def test_a_patch_in_a_transaction_may_not_make_a_reference_lead_nowhere(call: Caller) -> None:
+    made = created(call, observation(f"Patient/{created(call, patient('t11b'))['id']}"))
+    nowhere = json_patch({"op": "replace", "path": "/subject/reference", "value": "Patient/never-there"})
+    body = transaction(entry(nowhere, "PATCH", f"Observation/{made['id']}"))
+    assert call("POST", "/", body).status_code == 422
+    assert call("GET", f"/Observation/{made['id']}").get_json()["meta"]["versionId"] == "1"
+
+
+def test_a_reference_under_an_escaped_name_is_followed_like_any_other(call: Caller) -> None:
+    body = json.dumps(transaction(entry(result("Patient/never-there"), "POST", "Observation")))
+    escaped = body.replace('"reference"', '"r\\u0065ference"')
+    assert call("POST", "/", escaped.encode()).status_code == 422
+    known = created(call, patient("t11c"))["id"]
+    body = json.dumps(
+        transaction(entry(result("Patient?identifier=urn:hie:test|t11c"), "POST", "Observation"))
+    )
+    answer = call("POST", "/", body.replace('"reference"', '"r\\u0065ference"').encode())
+    made = place(answer.get_json()["entry"][0])
+    assert call("GET", f"/{made}").get_json()["subject"] == {"reference": f"Patient/{known}"}
+
+
 def test_deletions_come_first_whatever_the_order_of_the_entries(call: Caller) -> None:
     old = created(call, patient("t12"))["id"]
     criteria = "identifier=urn:hie:test|t12"
@@ -294,6 +316,23 @@ def test_each_entry_of_a_batch_stands_alone_and_is_audited(app: Flask, call: Cal
         assert connection.execute(count).scalar_one() == before + 6
     assert [item["response"]["status"][:3] for item in done] == ["201", "422", "400", "400", "204", "404"]
     assert done[2]["response"]["outcome"]["issue"][0]["expression"][0].startswith("Bundle.entry[2]")
+
+
+def test_a_batch_that_breaks_in_the_middle_tells_what_was_done(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told that the whole failed sends it again, and doubles what was done."""
+    whole = recording.record
+
+    def breaks(session: Any, writes: Any, *given: Any, **named: Any) -> Any:
+        if writes[0].resource["identifier"][0]["value"] == "t18-1":
+            raise RuntimeError("nobody foresaw it")
+        return whole(session, writes, *given, **named)
+
+    monkeypatch.setattr(recording, "record", breaks)
+    done = sent(call, *(entry(patient(f"t18-{n}"), "POST", "Patient") for n in range(3)), kind="batch")
+    assert [item["response"]["status"][:3] for item in done] == ["201", "500", "201"]
+    assert "nobody" not in json.dumps(done)
 
 
 def test_two_entries_that_mean_one_resource_are_refused_with_the_entry_named(call: Caller) -> None:
