@@ -12,6 +12,7 @@ import unicodedata
 from datetime import date
 
 _NATIONAL = "urn:oid:2.16.156.10011.1"
+_REGIONAL = "urn:hie:region:"
 
 RESIDENT_ID = f"{_NATIONAL}.3"
 HEALTH_RECORD = f"{_NATIONAL}.2"
@@ -92,6 +93,11 @@ _FIFTEEN = re.compile(r"[1-6][0-9]{14}", re.ASCII)
 def facility_system(facility: str, kind: str) -> str:
     """Return the system of a facility's own numbers: `urn:hie:H01:mrn`."""
     return f"urn:hie:{facility}:{kind}"
+
+
+def is_facility_system(system: str) -> bool:
+    """Whether a system holds a facility's own numbers, as opposed to the region's and the nation's."""
+    return system.startswith("urn:hie:") and system.count(":") > 2 and not system.startswith(_REGIONAL)
 
 
 def resource_id(key: bytes, facility: str, type_: str, local_id: str) -> str:

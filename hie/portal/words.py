@@ -2,7 +2,7 @@
 
 from flask_babel import gettext, lazy_gettext
 
-from esb.fhir.identifiers import HEALTH_CARD, HEALTH_RECORD, RESIDENT_ID
+from esb.fhir.identifiers import HEALTH_CARD, HEALTH_RECORD, RESIDENT_ID, is_facility_system
 from hie.mpi import identify
 from hie.security.actor import Actor
 
@@ -203,7 +203,7 @@ def field_name(field: str) -> str:
     system = field.removeprefix("identifier:")
     kind = system if system in IDENTIFIERS else system.rsplit(":", 1)[-1]
     name = identifier_name(kind)
-    return f"{name} {system.split(':')[2]}" if system.startswith("urn:hie:H") else name
+    return f"{name} {system.split(':')[2]}" if is_facility_system(system) else name
 
 
 NAMES = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from esb.fhir.identifiers import is_facility_system
 from hie.services.lookup.naming import name_of
 
 SAME, DIFFERS, ONE_SIDED, OWN = "same", "differs", "one-sided", "own"
@@ -34,7 +35,7 @@ def compare(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
     fields["telecom"] = (_telecom(one), _telecom(other))
     fields["address"] = (_address(one), _address(other))
     return [
-        Row(field, a, b, _state(a, b, is_local=field.startswith("identifier:urn:hie:H")))
+        Row(field, a, b, _state(a, b, is_local=is_facility_system(field.removeprefix("identifier:"))))
         for field, (a, b) in fields.items()
         if a or b
     ]
