@@ -3,9 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import orjson
 import pytest
 
 from hie.services.lookup.banner import banner
@@ -19,39 +17,11 @@ from hie.services.lookup.medications import medications
 from hie.services.lookup.problems import problems
 from hie.services.lookup.query import Query, Unclear, parse_query
 from hie.services.lookup.reports import plain_text, reports, without
-from hie.services.lookup.sources import Holdings, Past, Source, gather, parse
+from hie.services.lookup.sources import Past, parse
 from hie.services.lookup.timeline import Filter, page, timeline
 from hie.services.lookup.units import unit_key
 from hie.services.lookup.when import age_years, instant, written
-
-ZONE = ZoneInfo("Asia/Shanghai")
-NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
-TODAY = date(2026, 11, 21)
-
-
-def hold(*resources: dict[str, Any]) -> Holdings:
-    """Return the holdings of a person known to two hospitals as a and b."""
-    sources = [Source("a", "H01"), Source("b", "H02")]
-    return gather(sources, [orjson.dumps(resource) for resource in resources], ZONE)
-
-
-def of(resource_type: str, who: str = "a", **content: Any) -> dict[str, Any]:
-    """Return a resource about a source record."""
-    subject = "patient" if resource_type == "AllergyIntolerance" else "subject"
-    return {"resourceType": resource_type, "id": "x", subject: {"reference": f"Patient/{who}"}, **content}
-
-
-def glucose(value: float, at: str, who: str = "a", **content: Any) -> dict[str, Any]:
-    """Return a glucose result."""
-    made = {
-        "id": f"g-{who}-{at}",
-        "status": "final",
-        "category": [{"coding": [{"code": "laboratory"}]}],
-        "code": {"text": "葡萄糖", "coding": [{"system": "http://loinc.org", "code": "14749-6"}]},
-        "effectiveDateTime": at,
-        "valueQuantity": {"value": value, "unit": "mmol/L"},
-    }
-    return of("Observation", who, **(made | content))
+from tests.samples.record_parts import NOW, TODAY, ZONE, glucose, hold, of
 
 
 @pytest.mark.parametrize(
@@ -116,26 +86,6 @@ def test_codes_of_two_hospitals_meet_by_loinc_or_icd_and_own_codes_by_their_word
     own = [{"text": "血糖", "coding": [{"system": f"urn:hie:H0{n}:test", "code": "17"}]} for n in (1, 2)]
     assert key(own[0]) == key(own[1])
     assert words({"coding": [{"code": "17"}]}) == "17"
-
-
-def test_allergies_are_three_different_things_known_none_and_not_told() -> None:
-    told = banner(hold(of("AllergyIntolerance", code={"text": "青霉素"}, criticality="high")), TODAY)
-    none = banner(hold(of("AllergyIntolerance", code={"text": "否认药物过敏史"})), TODAY)
-    silent = banner(hold(), TODAY)
-    assert [a.name for a in told.allergies] == ["青霉素"] and told.allergies[0].severe and not told.none_known
-    assert none.none_known and not none.allergies
-    assert not silent.none_known and not silent.allergies
-
-
-def test_an_allergy_beats_another_hospitals_denial() -> None:
-    seen = banner(
-        hold(
-            of("AllergyIntolerance", id="1", code={"text": "青霉素"}),
-            of("AllergyIntolerance", "b", id="2", code={"text": "无已知过敏"}),
-        ),
-        TODAY,
-    )
-    assert len(seen.allergies) == 1 and not seen.none_known
 
 
 def test_spellings_and_birth_dates_that_differ_are_told() -> None:
@@ -270,6 +220,11 @@ def test_mark_up_becomes_text_and_scripts_go() -> None:
     assert plain_text("<p>所见</p><script>alert(1)</script><p>6&lt;8 mm</p>", "text/html") == "所见\n\n6<8 mm"
 
 
+def test_scripts_styles_and_comments_are_not_read_and_what_follows_is() -> None:
+    markup = "<style>p {}</style>甲<!-- <b>x</b> -->乙<SCRIPT>if (1 < 2) y()</SCRIPT >丙<br/>丁"
+    assert plain_text(markup, "text/html") == "甲乙丙\n丁"
+
+
 def test_a_report_that_was_rewritten_keeps_its_old_words() -> None:
     holdings = hold(
         of("DiagnosticReport", code={"text": "胸部 CT"}, conclusion="结节", meta={"versionId": "2"})
@@ -317,12 +272,14 @@ def test_refunds_count_as_negative_charges() -> None:
     assert (line.facility, line.lines, line.amount_fen) == ("H01", 3, 9600)
 
 
-def test_a_hospitals_own_number_is_never_a_difference() -> None:
+@pytest.mark.parametrize("facility", ["H01", "N01"])
+def test_a_hospitals_own_number_is_never_a_difference(facility: str) -> None:
     def known(name: str, mrn: str) -> dict[str, Any]:
-        return {"name": [{"text": name}], "identifier": [{"system": "urn:hie:H01:mrn", "value": mrn}]}
+        number = {"system": f"urn:hie:{facility}:mrn", "value": mrn}
+        return {"name": [{"text": name}], "identifier": [number]}
 
     rows = {row.field: row.state for row in compare(known("梁书宁", "1"), known("梁淑宁", "2"))}
-    assert rows == {"name": DIFFERS, "identifier:urn:hie:H01:mrn": OWN}
+    assert rows == {"name": DIFFERS, f"identifier:urn:hie:{facility}:mrn": OWN}
     assert compare(known("梁书宁", "1"), known("梁书宁", "1"))[0].state == SAME
 
 

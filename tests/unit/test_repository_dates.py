@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hie.repository.dates import span, span_of
+from hie.repository.dates import EARLIEST, LATEST, span, span_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -31,7 +31,20 @@ def test_a_partial_date_covers_all_of_it(text: str, begin: str, end: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2024-13", "2024-02-30", "24-01-01", "2024-02-29T25:00", "٢٠٢٤"]
+    "text", ["9999", "9999-12", "9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-08:00"]
+)
+def test_an_end_that_is_open_is_the_last_date_there_is(text: str) -> None:
+    assert span(text, ZONE) == (LATEST, LATEST)
+
+
+def test_the_first_date_there_is_has_no_date_before_it() -> None:
+    for text in ("0001-01-01T00:00:00+08:00", "0001-01-01T00:00:00.000+08:00"):
+        found = span(text, ZONE)
+        assert found is not None and found[0] == EARLIEST
+
+
+@pytest.mark.parametrize(
+    "text", ["", "9999-13", "yesterday", "2024-13", "2024-02-30", "24-01-01", "2024-02-29T25:00", "٢٠٢٤"]
 )
 def test_what_is_no_date_is_none(text: str) -> None:
     assert span(text, ZONE) is None

@@ -6,25 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from hie.services.lookup.codes import key, status, words
+from esb.fhir.identifiers import is_facility_system
+from hie.services.lookup.allergies import Allergy, allergies
 from hie.services.lookup.masking import mask_identifier
 from hie.services.lookup.naming import name_of
 from hie.services.lookup.sources import Holdings, Json
 from hie.services.lookup.when import LONG_AGO, age_years, instant
-
-NO_ALLERGY_CODES = frozenset({"716186003", "409137002", "428607008", "429625007", "no-known-allergies"})
-NO_ALLERGY_WORDS = ("无已知", "否认", "无过敏", "未发现过敏", "no known", "none known")
-VOID = frozenset({"entered-in-error", "refuted"})
-
-
-@dataclass(frozen=True, slots=True)
-class Allergy:
-    """An allergy, by the hospitals that recorded it."""
-
-    name: str
-    reaction: str
-    severe: bool
-    facilities: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +37,7 @@ class Banner:
     identifiers: tuple[tuple[str, str, str], ...]
     allergies: tuple[Allergy, ...]
     none_known: bool
+    denials: tuple[str, ...]
     as_of: tuple[AsOf, ...]
 
 
@@ -60,7 +48,7 @@ def banner(holdings: Holdings, today: date) -> Banner:
     names = _ranked(name_of(patient) for patient in patients)
     births = _ranked(str(patient.get("birthDate", "")) for patient in patients)
     genders = _ranked(str(patient.get("gender", "")) for patient in patients)
-    allergies, none_known = _allergies(holdings)
+    told = allergies(holdings)
     return Banner(
         name=names[0] if names else "",
         other_names=tuple(names[1:]),
@@ -70,8 +58,9 @@ def banner(holdings: Holdings, today: date) -> Banner:
         age=_age(births[0] if births else "", today),
         deceased=any(_is_deceased(patient) for patient in patients),
         identifiers=_identifiers(holdings, patients),
-        allergies=allergies,
-        none_known=none_known and not allergies,
+        allergies=told.known,
+        none_known=told.none_known,
+        denials=told.denials,
         as_of=as_of(holdings),
     )
 
@@ -122,7 +111,7 @@ def _identifiers(holdings: Holdings, patients: list[Json]) -> tuple[tuple[str, s
             value, system = str(identifier.get("value", "")), str(identifier.get("system", ""))
             if not value:
                 continue
-            local = system.startswith("urn:hie:") and not system.startswith("urn:hie:region:")
+            local = is_facility_system(system)
             kind = system.rsplit(":", 1)[-1] if system.startswith("urn:hie:") else system or _type(identifier)
             seen.setdefault((kind or "other", value), holdings.facility_of(patient) if local else "")
     return tuple((kind, mask_identifier(value), facility) for (kind, value), facility in seen.items())
@@ -133,39 +122,3 @@ def _type(identifier: Json) -> str:
         if coding.get("code"):
             return str(coding["code"])
     return ""
-
-
-def _allergies(holdings: Holdings) -> tuple[tuple[Allergy, ...], bool]:
-    found: dict[str, tuple[str, set[str], bool, set[str]]] = {}
-    none_known = False
-    for resource in holdings.of("AllergyIntolerance"):
-        if status(resource, "verificationStatus") in VOID:
-            continue
-        name = words(resource.get("code"))
-        if _says_none(resource):
-            none_known = True
-            continue
-        if status(resource, "clinicalStatus") in {"inactive", "resolved"} or not name:
-            continue
-        reactions = resource.get("reaction") or ()
-        severe = resource.get("criticality") == "high" or any(
-            r.get("severity") == "severe" for r in reactions
-        )
-        said = {words(m) for r in reactions for m in r.get("manifestation") or ()} - {""}
-        _, earlier, was_severe, where = found.get(key(resource.get("code")), (name, set(), False, set()))
-        where = where | {holdings.facility_of(resource)}
-        found[key(resource.get("code"))] = (name, earlier | said, was_severe or severe, where)
-    allergies = [
-        Allergy(name, "、".join(sorted(said)), severe, tuple(sorted(where)))
-        for name, said, severe, where in found.values()
-    ]
-    return tuple(sorted(allergies, key=lambda a: (not a.severe, a.name))), none_known
-
-
-def _says_none(resource: Json) -> bool:
-    concept = resource.get("code") or {}
-    codes = {coding.get("code") for coding in concept.get("coding") or ()}
-    said = words(concept).lower()
-    return (
-        bool(codes & NO_ALLERGY_CODES) or said in {"无", "none"} or any(w in said for w in NO_ALLERGY_WORDS)
-    )
