@@ -27,10 +27,13 @@ def span(text: str, zone: tzinfo) -> Range | None:
     try:
         tz = _zone(offset) if offset else zone
         at = datetime(int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), tzinfo=tz)
+        if at.year == LATEST.year:
+            # Systems write the last day there is for an open end: what follows it has no date.
+            return LATEST, LATEST
         at += timedelta(seconds=min(int(second or 0), 59))
         if fraction:
             at += timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
-            return at.astimezone(UTC), (at + timedelta(milliseconds=1)).astimezone(UTC)
+            return _clamped(at), _clamped(at + timedelta(milliseconds=1))
         return _clamped(at), _clamped(_end(at, month, day, hour, second))
     except (ValueError, OverflowError):
         return None
@@ -46,7 +49,7 @@ def _end(at: datetime, month: str | None, day: str | None, hour: str | None, sec
         return following.replace(tzinfo=at.tzinfo)
     if month:
         return at.replace(year=at.year + at.month // 12, month=at.month % 12 + 1)
-    return at.replace(year=at.year + 1) if at.year < LATEST.year else LATEST
+    return at.replace(year=at.year + 1)
 
 
 def _zone(offset: str) -> tzinfo:

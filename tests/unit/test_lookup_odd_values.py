@@ -1,6 +1,7 @@
 """Values that are valid FHIR and yet at the edge: no one of them takes a person's record away."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,11 @@ ODD_DATES = (
 @pytest.mark.parametrize("odd", ODD_DATES)
 def test_a_date_at_the_end_of_time_does_not_take_the_record_away(odd: str) -> None:
     period = {"start": odd, "end": odd}
-    drug = {"medicationCodeableConcept": {"text": "甲"}, "status": "active"}
+    drug: dict[str, Any] = {"medicationCodeableConcept": {"text": "甲"}, "status": "active"}
+    inpatient: dict[str, Any] = {"class": {"code": "IMP"}}
     holdings = hold(
         glucose(5.6, odd),
-        of("Encounter", id="v", period=period, **{"class": {"code": "IMP"}}),
+        of("Encounter", id="v", period=period, **inpatient),
         of("Condition", id="c", code={"text": "高血压"}, onsetDateTime=odd),
         of("MedicationRequest", id="m", authoredOn=odd, dispenseRequest={"validityPeriod": period}, **drug),
         of("DiagnosticReport", id="r", code={"text": "心电图"}, effectiveDateTime=odd, conclusion="正常"),
@@ -41,7 +43,7 @@ def test_a_date_at_the_end_of_time_does_not_take_the_record_away(odd: str) -> No
 @pytest.mark.parametrize(("value", "unit"), [(9_999_999, "d"), (1e30, "a"), (-1e30, "d"), (1e300, "h")])
 def test_a_supply_longer_than_a_life_does_not_take_the_record_away(value: float, unit: str) -> None:
     length = {"value": value, "code": unit}
-    drug = {"medicationCodeableConcept": {"text": "甲"}, "authoredOn": "2026-01-01"}
+    drug: dict[str, Any] = {"medicationCodeableConcept": {"text": "甲"}, "authoredOn": "2026-01-01"}
     holdings = hold(
         of("MedicationRequest", id="1", dispenseRequest={"expectedSupplyDuration": length}, **drug),
         of(

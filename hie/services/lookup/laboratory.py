@@ -12,7 +12,7 @@ from hie.services.lookup.codes import code, key, local_id, words
 from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
 from hie.services.lookup.units import unit_key
-from hie.services.lookup.when import LONG_AGO, first_of, instant, written
+from hie.services.lookup.when import FAR_OFF, LONG_AGO, first_of, instant, written
 
 # FHIR v3-ObservationInterpretation: our flag. It is shown as an arrow and a word, not by colour alone.
 FLAGS = {
@@ -31,6 +31,7 @@ FLAGS = {
     "ND": "",
 }
 LATEST = 6
+MOST_DRAWN = Decimal(10) ** 300
 NO_PANEL = ""
 
 
@@ -73,7 +74,7 @@ class Test:
     @property
     def has_trend(self) -> bool:
         """Whether there are at least two numbers to draw."""
-        return sum(p.number is not None and p.fate != "withdrawn" for p in self.points) > 1
+        return sum(map(_is_drawable, self.points)) > 1
 
 
 @dataclass(slots=True)
@@ -280,29 +281,35 @@ def _panel(kind: str, name: str, members: list[Test], latest: int) -> Panel:
     )
 
 
+def _drawn(number: Decimal | None) -> float | None:
+    return float(number) if number is not None and abs(number) < MOST_DRAWN else None
+
+
+def _is_drawable(point: Point) -> bool:
+    """Whether a chart has a place for a result: a number that a float holds, at a time that is known."""
+    return (
+        _drawn(point.number) is not None and point.fate != "withdrawn" and point.at not in (LONG_AGO, FAR_OFF)
+    )
+
+
 def trend(test: Test) -> dict[str, Any]:
     """Return what a chart of the test needs: points oldest first, reference range, unit."""
-    drawn = [
-        p
-        for p in reversed(test.points)
-        if p.number is not None and p.fate != "withdrawn" and p.at != LONG_AGO
-    ]
     newest = next((p for p in test.points if p.low is not None or p.high is not None), None)
     return {
         "name": test.name,
         "unit": test.unit,
-        "low": float(newest.low) if newest and newest.low is not None else None,
-        "high": float(newest.high) if newest and newest.high is not None else None,
+        "low": _drawn(newest.low if newest else None),
+        "high": _drawn(newest.high if newest else None),
         "points": [
             {
                 "at": p.at.isoformat(),
                 "at_text": p.at_text,
-                "value": float(p.number),
+                "value": _drawn(p.number),
                 "text": p.text,
                 "facility": p.facility,
                 "flag": p.flag,
             }
-            for p in drawn
-            if p.number is not None
+            for p in reversed(test.points)
+            if _is_drawable(p)
         ],
     }

@@ -8,14 +8,17 @@ from datetime import datetime, timedelta
 
 from hie.services.lookup.codes import code, key, local_id, words
 from hie.services.lookup.sources import Holdings, Json
-from hie.services.lookup.when import LONG_AGO, first_of, instant
+from hie.services.lookup.when import FAR_OFF, LONG_AGO, first_of, instant
 
 TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 OVER = frozenset({"completed", "stopped", "cancelled", "ended", "not-taken", "declined", "not-done"})
 VOID = frozenset({"entered-in-error", "draft"})
 # A prescription that names no end counts as current for so long after it was written.
 ASSUMED_CURRENT = timedelta(days=90)
-FORM = re.compile(r"[((\[].*?[))\]]|\s+")
+# Between brackets no other is opened: a text of nothing but brackets is read once, not once for each.
+FORM = re.compile(r"[((\[][^((\[))\]]*[))\]]|\s+")
+DAYS = {"d": 1, "天": 1, "日": 1, "wk": 7, "周": 7, "mo": 30, "月": 30, "a": 365, "h": 1 / 24}
+LONGEST_COURSE_DAYS = 36_525
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +131,23 @@ def _until(resource: Json, at: datetime, holdings: Holdings) -> datetime | None:
         repeat = (dosage.get("timing") or {}).get("repeat") or {}
         ends.append((repeat.get("boundsPeriod") or {}).get("end"))
         if at != LONG_AGO and (length := repeat.get("boundsDuration")):
-            return at + timedelta(days=_days(length))
+            return _after(at, length)
     known = [instant(end, holdings.zone) for end in ends if end]
     if known:
         return max(known)
     supply = request.get("expectedSupplyDuration") or resource.get("daysSupply")
-    return at + timedelta(days=_days(supply)) if supply and at != LONG_AGO else None
+    return _after(at, supply) if supply and at != LONG_AGO else None
+
+
+def _after(at: datetime, quantity: Json) -> datetime:
+    """Return the end of a course that begins at `at`; no course is longer than a hundred years."""
+    return at + min(timedelta(days=_days(quantity)), FAR_OFF - at)
 
 
 def _days(quantity: Json) -> float:
     unit = str(quantity.get("code") or quantity.get("unit") or "d")
-    per_unit = {"d": 1, "天": 1, "日": 1, "wk": 7, "周": 7, "mo": 30, "月": 30, "a": 365, "h": 1 / 24}
-    return float(quantity.get("value", 0)) * per_unit.get(unit, 1)
+    value = min(max(quantity.get("value") or 0, 0), LONGEST_COURSE_DAYS)
+    return min(float(value) * DAYS.get(unit, 1), LONGEST_COURSE_DAYS)
 
 
 def _dose(resource: Json) -> str:

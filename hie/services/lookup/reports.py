@@ -43,12 +43,19 @@ LABORATORY = frozenset(
 EXAMINATION_WORDS = ("体检", "总检", "健康检查", "examination", "check-up")
 READABLE = frozenset({"text/plain", "text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 DATES = ("effectiveDateTime", "effectivePeriod", "date", "issued")
-TAG_BREAK = re.compile(r"</?(?:p|br|div|tr|li|h\d|title|paragraph|item|table|section)\b[^>]*>", re.I)
-TAG = re.compile(r"<[^>]*>")
+# A tag ends before the next one begins: a text of nothing but "<" is read once, not once for each of them.
+TAG_BREAK = re.compile(r"</?(?:p|br|div|tr|li|h\d|title|paragraph|item|table|section)\b[^<>]*>", re.I)
+TAG = re.compile(r"<[^<>]*>")
 HEADING = re.compile(
     r"[^\s，。；,.;]{0,8}(?:所见|结论|诊断|提示|印象|意见|表现)[:：]?|(?i:findings|impression|conclusion):?"
 )
-UNSEEN = re.compile(r"<(script|style)\b.*?</\1>", re.I | re.S)
+# What a reader does not see, by how it begins: where it ends.
+UNSEEN = re.compile(r"<(script|style)\b|<!--", re.I)
+UNSEEN_ENDS = {
+    "script": re.compile(r"</script[^<>]*>", re.I),
+    "style": re.compile(r"</style[^<>]*>", re.I),
+    "": re.compile("-->"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,21 @@ def is_examination(*texts: str) -> bool:
 def plain_text(content: str, content_type: str) -> str:
     """Return the readable text of a document; mark-up becomes line breaks, scripts and styles go."""
     if "html" in content_type or "xml" in content_type:
-        content = unescape(TAG.sub("", TAG_BREAK.sub("\n", UNSEEN.sub("", content))))
+        content = unescape(TAG.sub("", TAG_BREAK.sub("\n", _seen(content))))
     lines = (line.strip() for line in content.replace("\r", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _seen(markup: str) -> str:
+    """Return mark-up without its scripts, styles and comments; one without an end hides nothing."""
+    kept, at = [], 0
+    while begin := UNSEEN.search(markup, at):
+        end = UNSEEN_ENDS[(begin[1] or "").lower()].search(markup, begin.end())
+        if end is None:
+            break
+        kept.append(markup[at : begin.start()])
+        at = end.end()
+    return "".join(kept) + markup[at:]
 
 
 def attachment_bytes(resource: Json) -> tuple[str, bytes] | None:
@@ -211,9 +230,8 @@ def _report_parts(resource: Json, holdings: Holdings) -> list[tuple[str, str]]:
         if rest := without(said, parts[0][1] if parts else ""):
             parts.insert(0, ("findings", rest))
     if not parts and code(resource.get("code")):
-        found = {o.get("id"): o for o in holdings.of("Observation")}
         for result in resource.get("result") or ():
-            observation = found.get(local_id(result)) or {}
+            observation = holdings.observation(local_id(result))
             if len(text := str(observation.get("valueString", ""))) > 20:
                 parts.append((words(observation.get("code")), text))
     return parts

@@ -51,6 +51,7 @@ class Holdings:
     past: Mapping[tuple[str, str], Sequence[Past]] = field(default_factory=dict)
     withdrawn: Sequence[Past] = ()
     _facility: dict[str, str] = field(default_factory=dict)
+    _observations: dict[str, Json] | None = None
 
     def __post_init__(self) -> None:
         self._facility = {source.identity: source.facility for source in self.sources}
@@ -78,6 +79,12 @@ class Holdings:
                 return self._facility[found]
         return ""
 
+    def observation(self, id_: str) -> Json:
+        """Return the Observation of an id, empty if there is none; the first call makes the table."""
+        if self._observations is None:
+            self._observations = {str(resource.get("id")): resource for resource in self.of("Observation")}
+        return self._observations.get(id_, {})
+
     def versions(self, resource: Json) -> Sequence[Past]:
         """Return the earlier versions of a resource, the newest first."""
         return self.past.get((resource.get("resourceType", ""), resource.get("id", "")), ())
@@ -97,7 +104,13 @@ def parse(content: bytes | str) -> Json:
     Only an Observation with a number that a float would write otherwise takes the slow parser.
     """
     raw = content.encode() if isinstance(content, str) else content
+    found: Json
     if OBSERVATION in raw[:HEAD] and FRAGILE.search(raw):
-        found: Json = DECIMALS.decode(raw.decode())
+        found = DECIMALS.decode(raw.decode())
         return found
-    return orjson.loads(raw)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # A stored text is JSON: what orjson refuses is a number that no float holds.
+        found = DECIMALS.decode(raw.decode())
+        return found

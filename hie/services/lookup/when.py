@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
-LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
-_DAY, _MONTH, _YEAR = 10, 7, 4
+from hie.repository.dates import EARLIEST, LATEST, span
+
+# Where a date is not known, or is the first there is: some systems write that for "not known".
+LONG_AGO = EARLIEST
+# Where a date is the last there is: systems write that for an end that is open.
+FAR_OFF = LATEST
+_DAY = 10
 
 
 def instant(text: str | None, zone: tzinfo) -> datetime:
     """Return the instant at which a FHIR date, dateTime or instant begins in `zone`; else LONG_AGO."""
-    if not text:
-        return LONG_AGO
-    try:
-        if len(text) > _DAY:
-            moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        padded = text + {_YEAR: "-01-01", _MONTH: "-01"}.get(len(text), "")
-        return datetime.fromisoformat(padded).replace(tzinfo=zone)
-    except ValueError:
-        return LONG_AGO
+    found = span(text, zone) if text else None
+    return found[0] if found else LONG_AGO
 
 
 def written(text: str | None, zone: tzinfo) -> str:
     """Return a FHIR date as people write it: to the precision it has, in `zone`; empty if there is none."""
     if not text:
         return ""
-    if len(text) <= _DAY:
-        return text
     moment = instant(text, zone)
-    return text if moment == LONG_AGO else f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
+    if len(text) <= _DAY or moment in (LONG_AGO, FAR_OFF):
+        return text[:_DAY]
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def first_of(resource: dict[str, Any], *paths: str) -> str | None:
