@@ -15,6 +15,6 @@ def kept(raw: bytes) -> bytes:
     return deflated if len(deflated) < len(raw) else raw
 
 
-def as_received(stored: bytes, size: int) -> bytes:
-    """Return the bytes that were received from their stored form and their number."""
-    return stored if not stored or len(stored) == size else inflate(stored)
+def as_received(stored: bytes, size: int, *, is_whole: bool = True) -> bytes:
+    """Return the bytes that were received from their stored form and number; a stump is stored plain."""
+    return stored if not stored or not is_whole or len(stored) == size else inflate(stored)

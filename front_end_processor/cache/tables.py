@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 
 from esb.outbox import Instant, outbox_table
@@ -39,7 +41,7 @@ outbox = outbox_table(metadata)
 
 # seq: capture sequence, in the order of submission. A message that became several entries (a bundle or file
 # of several patients) owns the numbers entries_from .. entries_from + entries - 1 of the outbox.
-# request: what the raw bytes alone do not say: `PUT Patient/p1` of a FHIR request, the kind of a CSV file.
+# request: what the raw bytes alone do not say: `PUT Patient/p1` of a FHIR request, the name of a file.
 message = Table(
     "message",
     metadata,
@@ -58,6 +60,7 @@ message = Table(
     Column("patient_key", String(64), comment="opaque id of the source patient, never a number"),
     Column("size", Integer, nullable=False),
     Column("raw", LargeBinary, nullable=False, comment="the bytes received, see kept()"),
+    Column("is_whole", Boolean, nullable=False, server_default=true(), comment="may it be replayed"),
     Column("fate", String(16), nullable=False),
     Column("reason", String(1000), nullable=False, server_default=""),
     Column("warnings", Text, nullable=False, server_default="[]"),

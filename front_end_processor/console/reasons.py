@@ -124,6 +124,10 @@ _SAID: tuple[tuple[str, str], ...] = (
         "这条消息已接收，只有被搁置的才能重新处理。",
     ),
     (
+        r"The message did not come in whole; the sender must send it again\.",
+        "消息没有完整到达，须由发送方重发。",
+    ),
+    (
         r"The content of this message was not taken in; the sender must send it again\.",
         "这条消息的内容没有保存，须由发送方重发。",
     ),

@@ -173,6 +173,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "内容没有保存，不能重新处理，须由发送方重发。",
         "Its content was not kept; the sender must send it again.",
     ),
+    "not_whole": (
+        "消息没有完整到达，不能重新处理，须由发送方重发。",
+        "It did not come in whole and cannot be processed; the sender must send it again.",
+    ),
     "do_set_aside": (
         "请改正配置或发送方后重新处理，或由发送方重发。",
         "Correct the profile or the sender, then process it again, or have it sent again.",

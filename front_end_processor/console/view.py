@@ -192,7 +192,9 @@ class Console:
         self.note("look", seq, who=who, peer=peer, now=now)
         with self._cache.reading() as connection:
             row = connection.execute(
-                select(message.c.raw, message.c.size, message.c.charset, *_RANGE).where(message.c.seq == seq)
+                select(message.c.raw, message.c.size, message.c.is_whole, message.c.charset, *_RANGE).where(
+                    message.c.seq == seq
+                )
             ).first()
             if row is None:
                 raise NotFound("There is no such message here.")
@@ -200,7 +202,7 @@ class Console:
             if row.entries_from is not None:
                 query = select(outbox.c.payload).where(_owned(row)).order_by(outbox.c.seq).limit(PAGE)
                 bundles = [inflate(payload) for payload in connection.scalars(query)]
-        return as_received(row.raw, row.size), row.charset, bundles
+        return as_received(row.raw, row.size, is_whole=row.is_whole), row.charset, bundles
 
     def note(self, action: str, seq: int | None, *, who: str, peer: str, now: datetime) -> None:
         """Write who did what in the console."""

@@ -116,7 +116,7 @@ class Capture:
         Raises: NotStored if the local database does not take more at the moment.
         """
         now = self._clock()
-        content_hash = hashlib.sha256(received.raw).digest()
+        content_hash = hash_of(received, len(received.raw))
         refusal: HieError | None = None
         made: Made | None = None
         entries: list[OutboxEntry] = []
@@ -145,14 +145,21 @@ class Capture:
         )
         return Captured(self._writer.submit(submission), made, refusal)
 
-    def refuse(self, received: Received, fault: HieError, size: int) -> Future[Settled]:
+    def refuse(
+        self, received: Received, fault: HieError, size: int, *, is_whole: bool = True
+    ) -> Future[Settled]:
         """Submit the note of what could not even be read as a message (over the size limit, half a frame).
 
+        Args:
+            size: of what was sent; more than `raw` where the rest was dropped.
+            is_whole: whether the bytes may be a message; a stump is kept to be read, never to be replayed.
         Raises: NotStored if the local database does not take more at the moment.
         """
         now = self._clock()
-        row = self._row(received, None, hashlib.sha256(received.raw).digest(), now, ())
-        row = {**row, "size": size, "raw": received.raw if size == len(received.raw) else b""}
+        row = self._row(received, None, hash_of(received, size), now, ())
+        row = {**row, "size": size, "is_whole": is_whole}
+        if not is_whole:
+            row["raw"] = received.raw  # see as_received()
         return self._writer.submit(Submission(row=row, refusal=reason_of(fault)))
 
     def _entry(
@@ -213,6 +220,7 @@ class Capture:
             "patient_key": self._patient_id(one) or None if one else None,
             "size": len(received.raw),
             "raw": kept(received.raw),
+            "is_whole": True,
             "warnings": orjson.dumps(list(dict.fromkeys(warnings))[:MAX_WARNINGS]).decode(),
             "resources": sum(normalised.bundle.count(b'"request":{') for normalised in made.entries)
             if made
@@ -230,6 +238,16 @@ def check_bundle(body: bytes) -> None:
     """Check each resource of a produced Bundle. Raises: NotValid as `check_resources`."""
     entries = orjson.loads(body).get("entry", ())
     check_resources(entry["resource"] for entry in entries if "resource" in entry)
+
+
+def hash_of(received: Received, size: int) -> bytes:
+    """Return the hash by which a content is known again: of what was asked, the bytes, and those dropped."""
+    digest = hashlib.sha256(received.raw)
+    if received.request:
+        digest.update(b"\n" + received.request.encode("utf-8", "replace"))
+    if size != len(received.raw):
+        digest.update(b"\n%d" % size)
+    return digest.digest()
 
 
 def reason_of(refusal: HieError) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from esb.errors import HieError, TooLarge
+from esb.errors import HieError
 from front_end_processor.adapters.hl7v2.ack import acknowledge, answer_to, header
 from front_end_processor.adapters.hl7v2.errors import UNKNOWN_KEY, Unreadable, Unusable
 from front_end_processor.adapters.hl7v2.framing import condition_of
@@ -54,12 +54,12 @@ class Hl7Inlet:
             return _ready(self._answer(raw, fault))
         return self._after(raw, captured)
 
-    def refuse(self, raw: bytes, peer: str, reason: str) -> Awaitable[bytes]:
-        """Submit the note of what is no proper frame; the awaitable gives its AR."""
+    def refuse(self, raw: bytes, peer: str, reason: str, size: int) -> Awaitable[bytes]:
+        """Submit the note of what is no proper frame, of a size; the awaitable gives its AR."""
         fault = Unreadable(reason, condition=condition_of(reason))
         received = described(Received("mllp", raw, peer=peer), self._profile)
         try:
-            settled = self._capture.refuse(received, TooLarge(reason), len(raw))
+            settled = self._capture.refuse(received, fault, size, is_whole=False)
         except NotStored as away:
             return _ready(self._answer(raw, away))
         return self._after_refusal(raw, fault, settled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from esb.errors import Conflict, HieError, NotFound
+from esb.fhir.types import RESOURCE_TYPES
 from front_end_processor.adapters.fhir_rest.inlet import Kept
 from front_end_processor.cache.engine import Cache
 from front_end_processor.cache.fates import Settled, Verdict
@@ -82,7 +84,7 @@ def capture_fhir(capture: Capture, raw: bytes, request: str, control_id: str, pe
         request=request,
         sender=FHIR_SENDER,
         control_id=control_id or (read_control_id(raw) if is_bundle else ""),
-        kind=request,
+        kind=kind_of(request),
         charset="utf-8",
         may_reuse=not control_id,
     )
@@ -100,9 +102,15 @@ def capture_fhir(capture: Capture, raw: bytes, request: str, control_id: str, pe
 
 def refuse_fhir(capture: Capture, request: str, peer: str, size: int, fault: HieError) -> None:
     """Note a FHIR request whose content was not taken in."""
-    capture.refuse(
-        Received("fhir", b"", peer=peer, request=request, sender=FHIR_SENDER, kind=request), fault, size
-    ).result(WAIT_S)
+    received = Received("fhir", b"", peer=peer, request=request, sender=FHIR_SENDER, kind=kind_of(request))
+    fate_of(capture.refuse(received, fault, size))
+
+
+def kind_of(request: str) -> str:
+    """Return method and type of a FHIR request: what else is in its address may be a patient's number."""
+    method, _, address = request.partition(" ")
+    type_ = re.split(r"[/?]", address.strip("/"), maxsplit=1)[0] or "Bundle"
+    return f"{method} {type_}" if type_ in RESOURCE_TYPES else method
 
 
 def replay(capture: Capture, cache: Cache, seq: int) -> Settled:
@@ -116,6 +124,8 @@ def replay(capture: Capture, cache: Cache, seq: int) -> Settled:
         raise NotFound("There is no such message here.")
     if row.fate != SET_ASIDE:
         raise Conflict("This message was captured already; only a set-aside one can be replayed.")
+    if not row.is_whole:
+        raise Conflict("The message did not come in whole; the sender must send it again.")
     raw = as_received(row.raw, row.size)
     if not raw and row.size:
         raise Conflict("The content of this message was not taken in; the sender must send it again.")

@@ -1,5 +1,6 @@
 """The console as the hospital's engineer sees it."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,13 +10,15 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
+from front_end_processor.adapters.hl7v2.framing import HALF, TOO_LARGE
 from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import look, outbox
 from front_end_processor.console.content import show
 from front_end_processor.console.view import LinkState
 from front_end_processor.pipeline.capture import Received
+from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet
 from front_end_processor.pipeline.inlets import wait
-from tests.fep_world import PASSWORD, adt, capture, processor, rows
+from tests.fep_world import PASSWORD, TOKEN, adt, capture, processor, rows
 
 
 @pytest.fixture
@@ -262,3 +265,57 @@ def test_health_and_metrics_need_no_sign_in_and_hold_no_patient_data(stranger):
     assert "fep_repeats 1" in text
     assert "# TYPE fep_oldest_unsettled_seconds gauge" in text
     assert "P1" not in text
+
+
+SECRET_ADDRESSES = (
+    ("PUT", "/fhir/Patient/MRN0012345"),
+    ("PUT", "/fhir/Patient?identifier=urn:oid:2.16.156.10011.1.3|MRN0012345"),
+    ("PUT", "/fhir/MRN0012345/1"),
+    ("DELETE", "/fhir/Patient?identifier=MRN0012345"),
+)
+
+
+@pytest.mark.parametrize(("method", "address"), SECRET_ADDRESSES)
+def test_the_number_in_the_address_of_a_refused_request_is_content(engineer, fep, method, address):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/fhir+json"}
+    body = {"resourceType": "Patient", "id": "MRN0012345", "gender": "M"}
+    assert engineer.open(address, method=method, headers=headers, json=body).status_code in (400, 404, 422)
+    number = rows(fep)[-1].seq
+    unasked = [engineer.get(page).text for page in ("/metrics", "/", f"/messages/{number}")]
+    assert not any("MRN0012345" in text for text in unasked)
+    assert "MRN0012345" in engineer.get(f"/messages/{number}/content").text
+
+
+def test_requests_that_were_refused_are_told_apart_by_their_addresses(engineer, fep):
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    for address in ("/fhir/Foo/1", "/fhir/Bar/2", "/fhir/Bar/2"):
+        assert engineer.delete(address, headers=headers).status_code == 400
+    refused = rows(fep)[-2:]
+    assert [(row.request, row.repeats) for row in refused] == [("DELETE Foo/1", 0), ("DELETE Bar/2", 1)]
+
+
+def test_a_stump_of_a_message_can_be_read_and_not_replayed(engineer, fep):
+    stump = adt("STUMP")[:-80]
+    asyncio.run(_refused(Hl7Inlet(fep.capture, fep.profile), stump, HALF, len(stump)))
+    row = rows(fep)[-1]
+    page = engineer.get(f"/messages/{row.seq}").text
+    assert "消息没有完整到达，不能重新处理" in page and 'action="/messages' not in page
+    assert "张^三" in engineer.get(f"/messages/{row.seq}/content").text
+    token = token_in(engineer.get("/messages/2").text)
+    again = engineer.post(f"/messages/{row.seq}/replay", data={"token": token})
+    assert (again.status_code, "须由发送方重发" in again.text) == (409, True)
+    assert rows(fep)[-1].fate == "set_aside"
+
+
+def test_the_size_of_what_was_too_large_is_told(engineer, fep):
+    beginning = adt("LARGE")
+    reason = TOO_LARGE.format(limit=100_000)
+    asyncio.run(_refused(Hl7Inlet(fep.capture, fep.profile), beginning, reason, 123_456_789))
+    row = rows(fep)[-1]
+    assert row.size == 123_456_789
+    assert "123456789" in engineer.get(f"/messages/{row.seq}").text
+    assert "张^三" in engineer.get(f"/messages/{row.seq}/content").text
+
+
+async def _refused(inlet: Hl7Inlet, raw: bytes, reason: str, size: int) -> None:
+    await inlet.refuse(raw, "127.0.0.1:1", reason, size)

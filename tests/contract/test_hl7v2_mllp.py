@@ -51,7 +51,8 @@ class Hospital:
         finally:
             self._outstanding -= 1
 
-    async def _refuse(self, raw: bytes, peer: str, reason: str) -> bytes:
+    async def _refuse(self, raw: bytes, peer: str, reason: str, size: int) -> bytes:
+        assert size >= len(raw)
         self.refused.append((raw, reason))
         return acknowledge(raw, "AR", reason, now=datetime.now(ZONE)).raw
 

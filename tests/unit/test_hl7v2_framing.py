@@ -89,6 +89,7 @@ def test_a_message_over_the_limit_is_dropped_without_filling_the_memory(step: in
         assert len(framer._buffer) <= 100_000 + KEPT + step
     assert "limit of 100000 bytes" in found[0].fault
     assert found[0].raw.startswith(A) and len(found[0].raw) <= KEPT
+    assert len(found[0].raw) + found[0].dropped == len(A) + 900_000
     assert found[1] == Piece(B)
 
 

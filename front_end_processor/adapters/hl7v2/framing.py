@@ -22,10 +22,14 @@ KEPT = 65536  # bytes kept of what is too large or stands outside of frames
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What was found in the bytes: a message, or a fault with the bytes it concerns."""
+    """What was found in the bytes: a message, or a fault with the first bytes it concerns.
+
+    dropped: how many more bytes there were.
+    """
 
     raw: bytes
     fault: str = ""
+    dropped: int = 0
 
 
 NO_START = "bytes outside of a frame; begin each message with the byte 0x0B"
@@ -49,7 +53,7 @@ class Framer:
         self._limit = max_message
         self._buffer = bytearray()
         self._scanned = 0
-        self._too_large = False
+        self._shed_bytes = 0
 
     @property
     def has_rest(self) -> bool:
@@ -69,7 +73,7 @@ class Framer:
             stop = end if end >= 0 else len(self._buffer)
             again = self._buffer.find(_NEXT_FRAME, max(self._scanned, 1), stop)
             if again >= 0:
-                pieces.append(Piece(bytes(self._buffer[1:again][:KEPT]), self._fault(NO_END)))
+                pieces.append(self._cut(bytes(self._buffer[1:again]), NO_END))
                 self._drop(again)
             elif end >= 0:
                 self._complete(pieces, end)
@@ -82,8 +86,8 @@ class Framer:
     def _complete(self, pieces: list[Piece], end: int) -> None:
         """Take the frame that ends at a 0x1C; the 0x0D may be late or missing and is passed over."""
         raw = bytes(self._buffer[1:end])
-        if self._too_large or len(raw) > self._limit:
-            pieces.append(Piece(raw[:KEPT], TOO_LARGE.format(limit=self._limit)))
+        if self._shed_bytes or len(raw) > self._limit:
+            pieces.append(self._cut(raw, TOO_LARGE.format(limit=self._limit)))
         elif not raw.strip():
             pieces.append(Piece(raw, EMPTY))
         elif _SECOND_HEADER.search(raw):
@@ -107,26 +111,26 @@ class Framer:
     def _shed(self) -> None:
         """Keep only the beginning of a frame that is over the limit; it is reported when it ends."""
         if len(self._buffer) > self._limit + KEPT:
-            self._too_large = True
+            self._shed_bytes += len(self._buffer) - KEPT
             del self._buffer[KEPT:]
             self._scanned = len(self._buffer)
 
-    def _fault(self, reason: str) -> str:
-        return TOO_LARGE.format(limit=self._limit) if self._too_large else reason
+    def _cut(self, raw: bytes, reason: str) -> Piece:
+        """Return the beginning of a frame that is not taken."""
+        fault = TOO_LARGE.format(limit=self._limit) if self._shed_bytes else reason
+        return Piece(raw[:KEPT], fault, len(raw[KEPT:]) + self._shed_bytes)
 
     def _drop(self, count: int) -> None:
         del self._buffer[:count]
         self._scanned = 0
-        self._too_large = False
+        self._shed_bytes = 0
 
     def rest(self, reason: str) -> list[Piece]:
         """Return what is left when nothing more will come, and forget it."""
         left = bytes(self._buffer)
         outside = not left.startswith(START)
-        large = self._too_large
+        cut = self._cut(left[1:], reason)
         self._drop(len(left))
         if not left.strip(_BLANK + b"\x0b\x1c"):
             return []
-        if outside:
-            return [Piece(left.removesuffix(END), NO_START)]
-        return [Piece(left[1:][:KEPT], TOO_LARGE.format(limit=self._limit) if large else reason)]
+        return [Piece(left.removesuffix(END), NO_START) if outside else cut]

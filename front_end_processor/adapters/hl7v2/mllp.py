@@ -19,8 +19,8 @@ _CHUNK = 65536
 
 # Begin keeping a message; the awaitable gives the acknowledgement once it is durable (empty: none is wanted).
 Capture = Callable[[bytes, str], Awaitable[bytes]]
-# Keep what cannot be a message, with the reason; gives the acknowledgement (AR).
-Refuse = Callable[[bytes, str, str], Awaitable[bytes]]
+# Keep what cannot be a message, with the reason and its size; gives the acknowledgement (AR).
+Refuse = Callable[[bytes, str, str, int], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class _Connection:
         self._outstanding_bytes += size
         self._update_room()
         if piece.fault:
-            answer = self._refuse(piece.raw, self._peer, piece.fault)
+            answer = self._refuse(piece.raw, self._peer, piece.fault, len(piece.raw) + piece.dropped)
         else:
             answer = self._capture(piece.raw, self._peer)
         self._answers.put_nowait((asyncio.ensure_future(answer), size))

@@ -61,6 +61,7 @@ def upgrade() -> None:
     sa.Column('patient_key', sa.String(length=64), nullable=True, comment='opaque id of the source patient, never a number'),
     sa.Column('size', sa.Integer(), nullable=False),
     sa.Column('raw', sa.LargeBinary(), nullable=False, comment='the bytes received, see kept()'),
+    sa.Column('is_whole', sa.Boolean(), server_default=sa.text('true'), nullable=False, comment='may it be replayed'),
     sa.Column('fate', sa.String(length=16), nullable=False),
     sa.Column('reason', sa.String(length=1000), server_default='', nullable=False),
     sa.Column('warnings', sa.Text(), server_default='[]', nullable=False),
