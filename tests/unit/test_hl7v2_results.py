@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from decimal import Decimal
 
+import orjson
 import pytest
 
+from esb.fhir import lexemes
+from hie.repository.patching import patched
 from tests.samples import hl7v2_messages as samples
-from tests.samples.hl7v2_reading import IDS, Resource, normalised, one, resources
+from tests.samples.hl7v2_reading import IDS, PROFILE, Resource, entries, normalised, one, resources
 
 REPORT = (samples.PID, samples.PV1, samples.OBR)
 
@@ -158,7 +162,7 @@ def test_an_abnormal_flag_is_read_as_printed(sent: str, code: str) -> None:
         ("W", "entered-in-error"),
         ("D", "entered-in-error"),
         ("X", "cancelled"),
-        ("", "final"),
+        ("", "unknown"),
         ("?", "unknown"),
     ],
 )
@@ -264,3 +268,63 @@ def test_an_old_sender_names_the_specimen_in_the_order() -> None:
     fields[15] = "BLD&全血&HL70070"
     found = one("ORU^R01", "Specimen", samples.PID, "|".join(fields), samples.OBX, version="2.3.1")
     assert found["type"]["text"] == "全血"
+
+
+def known(type_: str, *messages: bytes) -> list[Resource]:
+    """Return the resources of a type that the hub has after some messages."""
+    found: dict[str, Resource] = {}
+    for raw in messages:
+        for entry in entries(normalised(raw)):
+            request = entry["request"]
+            if request["method"] == "PATCH":
+                operations = orjson.loads(base64.b64decode(entry["resource"]["data"]))
+                found[request["url"]] = patched(lexemes.dumps(found[request["url"]]), operations)
+            elif "ifNoneMatch" not in request or request["url"] not in found:
+                found[request["url"]] = entry["resource"]
+    return [resource for resource in found.values() if resource["resourceType"] == type_]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("U", "final"), ("W", "entered-in-error"), ("D", "entered-in-error")]
+)
+def test_a_status_without_a_value_leaves_the_value_that_was_sent(code: str, status: str) -> None:
+    first = samples.build("ORU^R01", *REPORT, obx("NM", "12.50", "mmol/L", "1-2", "H", "P"))
+    (found,) = known("Observation", first, samples.build("ORU^R01", *REPORT, obx("NM", "", status=code)))
+    assert (found["status"], str(found["valueQuantity"]["value"])) == (status, "12.50")
+    assert "dataAbsentReason" not in found
+
+
+def test_a_status_without_a_value_of_what_nobody_knew_says_so() -> None:
+    (found,) = known("Observation", samples.build("ORU^R01", *REPORT, obx("NM", "", status="U")))
+    assert (found["status"], "dataAbsentReason" in found) == ("final", True)
+
+
+def test_a_status_changes_a_result_of_the_same_message() -> None:
+    (found,) = known(
+        "Observation",
+        samples.build("ORU^R01", *REPORT, obx("NM", "12.50", status="P"), obx("NM", "", status="U")),
+    )
+    assert (found["status"], str(found["valueQuantity"]["value"])) == ("final", "12.50")
+
+
+def test_a_report_that_becomes_final_keeps_its_text() -> None:
+    first = samples.build("ORU^R01", *REPORT, obx("TX", "未见异常", status="P"))
+    later = samples.OBR.replace("|P|", "|F|")
+    (found,) = known(
+        "DiagnosticReport", first, samples.build("ORU^R01", *REPORT[:2], later, obx("TX", "", status="U"))
+    )
+    assert found["conclusion"] == "未见异常" and found["presentedForm"]
+
+
+def test_a_result_that_cannot_be_obtained_has_no_value() -> None:
+    first = samples.build("ORU^R01", *REPORT, obx("NM", "12.50", status="P"))
+    (found,) = known("Observation", first, samples.build("ORU^R01", *REPORT, obx("NM", "", status="X")))
+    assert (found["status"], "valueQuantity" in found) == ("cancelled", False)
+
+
+def test_a_hospital_may_say_what_a_result_without_a_status_is() -> None:
+    own = replace(PROFILE, hl7v2={**PROFILE.hl7v2, "result_status": "F"})
+    raw = samples.build("ORU^R01", *REPORT, obx("NM", "5", status=""))
+    found = [entry["resource"] for entry in entries(normalised(raw, own))]
+    assert [one["status"] for one in found if one["resourceType"] == "Observation"] == ["final"]
+    assert any("OBX-11" in warning for warning in normalised(raw).warnings)

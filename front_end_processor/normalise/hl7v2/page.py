@@ -68,7 +68,8 @@ _MORE = {
     "diagnoses": "One per visit and code (DG1-20 wins). DG1-6 gives the verification, DG1-21 `D` takes it back.",
     "allergies": "One per patient and substance. Severity AL1-4, manifestations AL1-5.",
     "results": "Report: filler order and OBR-4; item: filler order, OBX-3, OBX-4. Value by OBX-2 (NM SN CE CWE ST "
-    "TX FT DT TM TS DTM DR NR; ED and RP become presentedForm), unit OBX-6 (UCUM where known), status OBX-11, "
+    "TX FT DT TM TS DTM DR NR; ED and RP become presentedForm), unit OBX-6 (UCUM where known), status OBX-11 "
+    "(empty: unknown, or what the profile says; U, D and W without a value change the status alone), "
     "notes NTE. A report of TX, FT, ED or RP only is text: conclusion and presentedForm. Specimen from SPM, "
     "before v2.5 from OBR-15.",
     "orders": "Known by the placer's number. Status: ORC-1, then ORC-5. Specimen from SPM or OBR-15.",

@@ -10,7 +10,8 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from front_end_processor.adapters.hl7v2.er7 import Segment
+from esb.fhir import bundles
+from front_end_processor.adapters.hl7v2.er7 import NULL, Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
 from front_end_processor.normalise.hl7v2 import values
 from front_end_processor.normalise.hl7v2.clinical import code_key
@@ -23,6 +24,8 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _TEXT_TYPES = frozenset(("TX", "FT"))
+# HL7 table 0085: final without sending it again, deleted, wrong. X has no value that could stay.
+_STATUS_ONLY = frozenset(("U", "D", "W"))
 _FILE_TYPES = frozenset(("ED", "RP"))
 _IMPRESSION = ("IMP", "GDT", "19005-8", "59776-5", "CONCLUSION", "结论", "诊断", "提示", "印象", "意见")
 # LOINC: pulse, breathing, temperature, blood pressure, saturation, weight, height, body mass, head
@@ -190,7 +193,7 @@ def _report(ctx: Context, group: Group) -> None:
     if notes:
         report["conclusion"] = "\n".join(part for part in (report.get("conclusion", ""), notes) if part)
     report["status"] = _report_status(ctx, obr, statuses)
-    ctx.add(report)
+    _add(ctx, report, group.items)
 
 
 def _identifiers(ctx: Context, group: Group) -> list[Resource]:
@@ -238,9 +241,27 @@ def _narrative(report: Resource, items: list[Item], files: list[Resource]) -> No
 
 
 def _status(ctx: Context, obx: Segment) -> str:
-    sent = obx.get(11)
-    known = ctx.code("observation_status", sent, "OBX-11") if sent else None
-    return known.code if known else "final" if not sent else "unknown"
+    """Return the status of OBX-11; an empty one says nothing, unless the hospital's profile knows better."""
+    sent = obx.get(11) or str(ctx.profile.hl7v2.get("result_status") or "")
+    if not sent:
+        ctx.warn("OBX-11: empty, nobody knows whether the result is final")
+    known = ctx.code("observation_status", sent, "OBX-11")
+    return known.code if known else "unknown"
+
+
+def _says_status_only(item: Item) -> bool:
+    """Does an OBX change the status of a result that was sent before, without sending it again?"""
+    return item.obx.get(11).upper() in _STATUS_ONLY and item.obx.raw(5) in ("", NULL)
+
+
+def _add(ctx: Context, resource: Resource, items: list[Item]) -> None:
+    """Put what items say into the bundle; a status alone changes that of what was sent before."""
+    is_change = bool(items) and all(map(_says_status_only, items))
+    ctx.add(resource, placeholder=is_change)
+    if not is_change:
+        return
+    change = {"op": "replace", "path": "/status", "value": resource["status"]}
+    ctx.entries.append(bundles.patch_entry(resource["resourceType"], str(resource["id"]), [change]))
 
 
 def _concludes(code: Resource) -> bool:
@@ -295,6 +316,11 @@ def observations(
             if line and "valueString" in earlier:
                 earlier["valueString"] += "\n" + line
             continue
+        if _says_status_only(item) and (
+            known := ctx.known.get(("Observation", ctx.ids.of("Observation", local)))
+        ):  # it stands in this message
+            known["resource"]["status"] = _status(ctx, obx)
+            continue
         observation = _observation(
             ctx, item, times, local=local, code=code, category=category or _default_category(code, obr)
         )
@@ -303,7 +329,7 @@ def observations(
         if is_text and "valueString" in observation:
             texts[local] = observation
         found.append(observation)
-        ctx.add(observation)
+        _add(ctx, observation, [item])
     return found
 
 
