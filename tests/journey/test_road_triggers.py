@@ -37,6 +37,8 @@ def message(number: int, kind: str) -> bytes:
     """Return the example of a trigger about a patient, a visit, an order of its own."""
     text = samples.example(kind, control=f"TRIG{number:03}").decode().replace(PERSON, "")
     text = text.replace("YB778899", f"YB{number:06}")
+    if "(v2.3)" in TRIGGERS[kind].title:
+        text = text.replace("|P|2.5|", "|P|2.3|")
     for own in OWN:
         text = text.replace(own, f"{own}{number:03}")
     return text.encode()
@@ -161,11 +163,30 @@ READ: dict[str, list[tuple[str, str, Any]]] = {
         ("MedicationRequest", "medicationCodeableConcept.text", "阿莫西林胶囊"),
         ("ChargeItem", "priceOverride.value", "25.00"),
     ],
+    "RDE^O01": [
+        ("MedicationRequest", "medicationCodeableConcept.text", "阿莫西林胶囊"),
+        ("MedicationRequest", "dosageInstruction.0.doseAndRate.0.doseQuantity.value", "0.50"),
+        ("MedicationRequest", "dosageInstruction.0.doseAndRate.0.doseQuantity.unit", "g"),
+        ("MedicationRequest", "dosageInstruction.0.route.coding.0.code", "PO"),
+        ("MedicationRequest", "authoredOn", "2026-04-01T09:10:00+08:00"),
+        ("MedicationRequest", "requester.display", "李医生"),
+        ("MedicationRequest", "dispenseRequest.quantity.unit", "盒"),
+    ],
     "RDE^O11": [
         ("MedicationRequest", "medicationCodeableConcept.coding.0.code", "A01"),
         ("MedicationRequest", "dosageInstruction.0.doseAndRate.0.doseQuantity.value", "0.50"),
         ("MedicationRequest", "dosageInstruction.0.route.text", "口服"),
         ("MedicationRequest", "dispenseRequest.quantity.value", "2"),
+    ],
+    "RAS^O01": [
+        ("MedicationAdministration", "status", "completed"),
+        ("MedicationAdministration", "medicationCodeableConcept.text", "阿莫西林胶囊"),
+        ("MedicationAdministration", "effectivePeriod.start", "2026-04-01T12:00:00+08:00"),
+        ("MedicationAdministration", "effectivePeriod.end", "2026-04-01T12:05:00+08:00"),
+        ("MedicationAdministration", "dosage.dose.value", "0.5"),
+        ("MedicationAdministration", "dosage.dose.unit", "g"),
+        ("MedicationAdministration", "dosage.route.text", "口服"),
+        ("MedicationAdministration", "performer.0.actor.display", "赵护士"),
     ],
     "RAS^O17": [
         ("MedicationAdministration", "status", "completed"),
