@@ -79,15 +79,17 @@ def inbox_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
 
 def taken(
     connection: Connection, inbox: Table, keys: Sequence[tuple[str, int, int]]
-) -> dict[tuple[str, int, int], str]:
-    """Return fate by (facility, epoch, seq) of those entries that were taken in before."""
+) -> dict[tuple[str, int, int], tuple[str, str | None]]:
+    """Return fate and reason by (facility, epoch, seq) of those entries that were taken in before."""
     if not keys:
         return {}
     key = tuple_(inbox.c.facility, inbox.c.epoch, inbox.c.seq)
     rows = connection.execute(
-        select(inbox.c.facility, inbox.c.epoch, inbox.c.seq, inbox.c.fate).where(key.in_(keys))
+        select(inbox.c.facility, inbox.c.epoch, inbox.c.seq, inbox.c.fate, inbox.c.reason).where(
+            key.in_(keys)
+        )
     )
-    return {(row.facility, row.epoch, row.seq): row.fate for row in rows}
+    return {(row.facility, row.epoch, row.seq): (row.fate, row.reason) for row in rows}
 
 
 def take(connection: Connection, inbox: Table, rows: Sequence[Taken]) -> None:

@@ -41,9 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="take messages until SIGTERM")
     run.add_argument("--log", default="info", choices=("debug", "info", "warning"), help="how much to log")
     key_commands = commands.add_parser("keys", help="the hospital's keys").add_subparsers(
-        dest="keys_command", required=True, metavar="init"
+        dest="keys_command", required=True, metavar="init|renew"
     )
     key_commands.add_parser("init", help="make own.jwks, own.public.jwks and id.key where missing")
+    key_commands.add_parser("renew", help="put new keys in force; register own.public.jwks at the hub")
     commands.add_parser("migrate", help="bring the local database to this version; harmless when repeated")
     commands.add_parser("check", help="explain what is wrong in settings, keys, profile and connections")
     sending = commands.add_parser("send", help="send HL7 v2 files by MLLP and print the answers")
@@ -71,8 +72,12 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
     return asyncio.run(app.run(app.Processor(config)))
 
 
-def _keys(config: Config, _arguments: argparse.Namespace) -> int:
-    made = keys.init(config.key_dir, config.facility)
+def _keys(config: Config, arguments: argparse.Namespace) -> int:
+    if arguments.keys_command == "renew":
+        keys.renew(config.key_dir, config.facility)
+        made = [keys.OWN, keys.OWN_PUBLIC]
+    else:
+        made = keys.init(config.key_dir, config.facility)
     print(f"made {', '.join(made)}" if made else "nothing was missing", file=sys.stderr)
     print(config.key_dir / keys.OWN_PUBLIC)
     return 0

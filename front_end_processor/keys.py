@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from esb.errors import HieError
-from esb.seal import Keys, PublicKeys, generate_keys, load_keys, load_public, public_part
+from esb.seal import Keys, PublicKeys, generate_keys, load_keys, load_public, public_part, renew_keys
 
 OWN, OWN_PUBLIC, HUB, ID_KEY = "own.jwks", "own.public.jwks", "hub.public.jwks", "id.key"
 ID_KEY_BYTES = 32
@@ -44,10 +44,26 @@ def init(key_dir: Path, facility: str) -> list[str]:
         _write(key_dir / OWN, orjson.dumps(generate_keys(facility)))
         made.append(OWN)
     if OWN in made or not (key_dir / OWN_PUBLIC).exists():
-        public = public_part(orjson.loads((key_dir / OWN).read_bytes()))
-        (key_dir / OWN_PUBLIC).write_bytes(orjson.dumps(public))
+        _publish(key_dir)
         made.append(OWN_PUBLIC)
     return made
+
+
+def renew(key_dir: Path, facility: str) -> None:
+    """Put new keys of its own in force; the earlier ones open what is older. Raises: KeysMissing."""
+    draft = key_dir / f".{OWN}.draft"
+    draft.unlink(missing_ok=True)
+    try:
+        _write(draft, orjson.dumps(renew_keys(orjson.loads(_read(key_dir / OWN)), facility)))
+    except (ValueError, KeyError, TypeError):
+        raise KeysMissing(f"{key_dir / OWN} is no JWKS file; restore it from the backup.") from None
+    draft.replace(key_dir / OWN)
+    _publish(key_dir)
+
+
+def _publish(key_dir: Path) -> None:
+    public = public_part(orjson.loads((key_dir / OWN).read_bytes()))
+    (key_dir / OWN_PUBLIC).write_bytes(orjson.dumps(public))
 
 
 def load(key_dir: Path) -> KeyRing:

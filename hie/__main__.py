@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,9 +18,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from esb.declare import declare
-from esb.seal import generate_keys, public_part
 from esb.topology import HUB_USER, definitions
 from hie.config import SETTINGS, Config, SettingError
+from hie.directory import own_keys
 from hie.directory.clients import put_client
 from hie.directory.facilities import facility_names, put_facility
 from hie.directory.users import put_user
@@ -29,8 +30,6 @@ from hie.security.actor import system_actor
 from hie.security.chain import seal_audit, verify_audit
 
 log = logging.getLogger("hie")
-
-PRIVATE_KEYS, PUBLIC_KEYS = "hub.jwks", "hub.public.jwks"
 
 
 def migrate(config: Config, _: argparse.Namespace) -> None:
@@ -63,8 +62,9 @@ def redrive(config: Config, args: argparse.Namespace) -> None:
     """Try again what was set aside."""
     from hie.ingest.redrive import redrive as again
 
-    with _session(config) as session:
-        counts = again(session, config, facility=args.facility)
+    by = system_actor("operator")
+    with _sessions(config) as sessions:
+        counts = again(sessions, config, facility=args.facility, limit=args.limit, by=by)
     print(json.dumps(counts))
 
 
@@ -72,13 +72,10 @@ def reindex(config: Config, _: argparse.Namespace) -> None:
     """Make the search index anew from what is stored, after a release that searches by more."""
     from hie.repository.reindexing import reindex as anew
 
-    engine = create_engine(config.database_url, hide_parameters=True)
-    try:
-        done = 0
-        for done in anew(sessionmaker(engine), config.zone):
+    done = 0
+    with _sessions(config) as sessions:
+        for done in anew(sessions, config.zone):
             log.info("reindexed %d resources", done)
-    finally:
-        engine.dispose()
     print(json.dumps({"resources": done}))
 
 
@@ -105,14 +102,12 @@ def add_user(config: Config, args: argparse.Namespace) -> None:
 
 def init_keys(config: Config, _: argparse.Namespace) -> None:
     """Make the hub's own keys unless they are there; print the public set."""
-    private, public = config.key_dir / PRIVATE_KEYS, config.key_dir / PUBLIC_KEYS
-    if not private.exists():
-        config.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(generate_keys("hub"), file)
-    public.write_text(json.dumps(public_part(json.loads(private.read_text()))), "utf-8")
-    print(public.read_text("utf-8"))
+    print(own_keys.init(config.key_dir))
+
+
+def renew_keys(config: Config, _: argparse.Namespace) -> None:
+    """Put new keys in force; the earlier ones open what is older. Give the public set to every hospital."""
+    print(own_keys.renew(config.key_dir))
 
 
 def apply_topology(config: Config, _: argparse.Namespace) -> None:
@@ -217,30 +212,31 @@ def map_codes(config: Config, args: argparse.Namespace) -> None:
     print(json.dumps(counts))
 
 
-def _session(config: Config) -> Session:
-    return _Committed(create_engine(config.database_url, hide_parameters=True))
+@contextmanager
+def _sessions(config: Config) -> Iterator[sessionmaker[Session]]:
+    engine = create_engine(config.database_url, hide_parameters=True)
+    try:
+        yield sessionmaker(engine)
+    finally:
+        engine.dispose()
 
 
-class _Committed(Session):
-    """A session that commits when its `with` block ends well, and closes its connections."""
-
-    def __exit__(self, kind: object, value: object, trace: object) -> None:
-        bind = self.get_bind()
-        try:
-            if kind is None:
-                self.commit()
-        finally:
-            self.close()
-            bind.engine.dispose()
+@contextmanager
+def _session(config: Config) -> Iterator[Session]:
+    """Give a session that commits when its `with` block ends well."""
+    with _sessions(config) as sessions, sessions.begin() as session:
+        yield session
 
 
 Command = Callable[[Config, argparse.Namespace], None]
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _add_topology(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
-    add(commands, "apply", apply_topology, "topology apply")
-    users = add(commands, "definitions", print_definitions, "topology definitions --passwords broker.json")
+def _add_bus(keys: Any, topology: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    add(keys, "init", init_keys, "keys init")
+    add(keys, "renew", renew_keys, "keys renew")
+    add(topology, "apply", apply_topology, "topology apply")
+    users = add(topology, "definitions", print_definitions, "topology definitions --passwords broker.json")
     users.add_argument(
         "--passwords", required=True, help='file of {"admin": "...", "hub": "...", "H01": "..."}'
     )
@@ -278,6 +274,7 @@ def parser() -> argparse.ArgumentParser:
     add(commands, "work", work, "work")
     again = add(commands, "redrive", redrive, "redrive --facility H01")
     again.add_argument("--facility", help="only what this facility sent")
+    again.add_argument("--limit", type=int, help="try so many at most, the oldest first (all)")
     add(commands, "reindex", reindex, "reindex")
 
     facility = add(
@@ -314,8 +311,7 @@ def parser() -> argparse.ArgumentParser:
     user.add_argument("--facility", help="without it the user serves the whole region")
     user.add_argument("--name", required=True)
 
-    add(group("keys", "the hub's own keys"), "init", init_keys, "keys init")
-    _add_topology(group("topology", "exchanges, queues and the broker's users"), add)
+    _add_bus(group("keys", "the hub's own keys"), group("topology", "the broker's queues and users"), add)
 
     restrict = group("restrict", "people whose record is hidden without an explicit right")
     for name, run in (("add", add_restriction), ("lift", lift_restriction), ("grant", grant)):

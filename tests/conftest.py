@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+import structlog
 from playwright.sync_api import Browser, Page, sync_playwright
 from psycopg import sql
 from sqlalchemy.orm import Session
@@ -25,6 +26,13 @@ from hie.schema import migrate
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser")
 TEMPLATE = "hie_template"
+
+
+@pytest.fixture(autouse=True)
+def log_of_a_command() -> Iterator[None]:
+    """A command logs to the stream of its own test, which is closed in the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

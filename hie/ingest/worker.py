@@ -274,8 +274,8 @@ def _not_taken(
     fresh, seen = [], set()
     for key, (facility, entry) in zip(keys, entries, strict=True):
         if key in before:
-            fate = "set_aside" if before[key] == "set_aside" else "duplicate"
-            ledger.answer(facility, entry.epoch, entry.seq, fate, None)
+            fate, reason = before[key]
+            ledger.answer(facility, *key[1:], fate if fate == "set_aside" else "duplicate", reason)
         elif key not in seen:
             seen.add(key)
             fresh.append((facility, entry))

@@ -11,7 +11,7 @@ import pika
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from esb.consumer import Delivery
 from esb.envelope import Entry, deflate, inflate
@@ -22,11 +22,13 @@ from esb.seal import generate_keys, load_keys, load_public, public_part
 from hie.config import Config
 from hie.directory.facilities import facility_keys, put_facility
 from hie.ingest import opening, storing, worker
+from hie.ingest import redrive as redriving
 from hie.ingest.opening import Directory
 from hie.ingest.reading import read_entry
 from hie.ingest.redrive import redrive
 from hie.schema import AuditEventRow, Identity, Relation, Resource, ResourceHistory
 from hie.schema.exchange import attempt, inbox, outbox, set_aside
+from hie.security.actor import system_actor
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 HUB = generate_keys("hub")
@@ -454,6 +456,40 @@ def test_a_retry_notes_a_refused_envelope_once(hub: worker.Worker, monkeypatch: 
     assert count(hub, AuditEventRow) == 2
 
 
+def redriven(hub: worker.Worker, **how: Any) -> dict[str, int]:
+    return redrive(sessionmaker(hub.engine), hub.config, by=system_actor("operator"), **how)
+
+
+def test_what_can_never_be_stored_keeps_nothing_behind_it_from_a_redrive(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_the_clock(seq: int, *requests: dict[str, Any]) -> None:
+        hub.handle("ingest.0", [sealed([made(seq, *requests)])])
+
+    for seq in range(1, 6):
+        by_the_clock(seq, broken())
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "read_entry", lambda *_: 1 / 0)
+        by_the_clock(6, entry(patient()))
+    monkeypatch.setattr(redriving, "AT_ONCE", 2)
+    assert redriven(hub, limit=3) == {"stored": 0, "refused": 3, "left": 6}
+    assert redriven(hub, facility="H02") == {"stored": 0, "refused": 0, "left": 0}
+    assert redriven(hub) == {"stored": 1, "refused": 5, "left": 5}
+    with hub.engine.connect() as connection:
+        who = sa.select(AuditEventRow.actor).where(AuditEventRow.operation == "redrive").distinct()
+        assert connection.scalars(who).all() == ["operator"]
+
+
+def test_a_repeat_of_what_was_set_aside_is_told_why_again(hub: worker.Worker) -> None:
+    for _ in range(2):
+        hub.handle("ingest.0", [sealed([made(1, broken())])])
+    with hub.engine.connect() as connection:
+        payloads = connection.scalars(sa.select(outbox.c.payload).order_by(outbox.c.seq)).all()
+    first, again = (orjson.loads(inflate(payload))[0] for payload in payloads)
+    assert (again["fate"], again["reason"]) == ("set_aside", first["reason"])
+    assert "status" in again["reason"]
+
+
 def test_what_was_set_aside_is_stored_by_a_redrive(
     hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,8 +500,7 @@ def test_what_was_set_aside_is_stored_by_a_redrive(
                 hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
         hub.handle("ingest.0", [sealed([made(1, entry(patient()))])])
     hub.handle("ingest.0", [sealed([made(2, broken())])])
-    with Session(hub.engine) as session, session.begin():
-        assert redrive(session, hub.config) == {"stored": 1, "refused": 1, "left": 1}
+    assert redriven(hub) == {"stored": 1, "refused": 1, "left": 1}
     assert receipts(hub)[-1] == (1, "stored")
     assert fates(hub) == {1: "stored", 2: "set_aside"}
     assert count(hub, Resource) == 1
@@ -484,6 +519,5 @@ def test_an_entry_that_breaks_again_does_not_end_the_redrive(
         storing.store_items(session, items, *more)
 
     monkeypatch.setattr("hie.ingest.redrive.store_items", store)
-    with Session(hub.engine) as session, session.begin():
-        assert redrive(session, hub.config) == {"stored": 2, "refused": 1, "left": 1}
+    assert redriven(hub) == {"stored": 2, "refused": 1, "left": 1}
     assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
