@@ -11,6 +11,21 @@ from functools import lru_cache
 
 # part of a reason: how the Chinese page says it
 _SAID: tuple[tuple[str, str], ...] = (
+    (
+        r"Another record has the same number, but another name or birth date; check all three at the"
+        r" registration desk\. The record is stored apart until the region's identity desk has looked\.",
+        "另有记录使用同一号码，但姓名或出生日期不同，请在登记处核对三项；区域身份核对完成前，本记录单独存放。",
+    ),
+    (
+        r"Another record has the same number, name and birth date, but another number of the same kind"
+        r" differs; check the numbers\. The region's identity desk is asked too\.",
+        "另有记录的号码、姓名和出生日期相同，但另一同类号码不同，请核对号码；区域身份核对岗也已收到提示。",
+    ),
+    (
+        r"Name or birth date changed and no longer agree with the person's other records; check them\."
+        r" The region's identity desk is asked too\.",
+        "姓名或出生日期已改，与此人的其他记录不再一致，请核对；区域身份核对岗也已收到提示。",
+    ),
     (r"The event (\S+) is not taken\.", r"本机不接收事件 \1。"),
     (r"Messages of type (\S+) are not taken\.", r"本机不接收 \1 类型的消息。"),
     (r"HL7 version (\S+) is not taken\.", r"本机不接收 HL7 版本 \1。"),

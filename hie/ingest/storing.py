@@ -1,6 +1,5 @@
 """Stores entries in one transaction: resources, identities, relations, audit, inbox and receipts."""
 
-import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from esb.envelope import Entry, deflate
 from esb.inbox import Taken
 from esb.topology import RECEIPTS
 from hie.ingest.reading import Item
+from hie.mpi.identify import Identified
 from hie.mpi.people import persons_of
 from hie.repository.store import write
 from hie.repository.writes import Outcome
@@ -62,20 +62,20 @@ def store_items(
         session, ((outcome.compartment, one.facility) for one, outcome in zip(writes, outcomes, strict=True))
     )
     now = ledger.now
-    persons = follow_writes(session, writes, outcomes, now, days=relation_days, zone=zone, actor="ingest")
-    _record(session, items, outcomes, persons, ledger)
+    found = follow_writes(session, writes, outcomes, now, days=relation_days, zone=zone, actor="ingest")
+    _record(session, items, outcomes, found, ledger)
 
 
 def _record(
     session: Session,
     items: Sequence[Item],
     outcomes: Sequence[Outcome],
-    persons: dict[str, uuid.UUID],
+    found: Identified,
     ledger: Ledger,
 ) -> None:
     """Write one audit row per entry and note its fate."""
-    compartments = {outcome.compartment for outcome in outcomes} - persons.keys() - {""}
-    persons = persons | persons_of(session, compartments)
+    compartments = {outcome.compartment for outcome in outcomes} - found.persons.keys() - {""}
+    persons = found.persons | persons_of(session, compartments)
     actors: dict[str, Actor] = {}
     rows = []
     at = 0
@@ -84,7 +84,8 @@ def _record(
         at += len(item.writes)
         fates = [outcome.fate for outcome in own]
         is_late = "superseded" in fates and not any(fate in ACTIONS for fate in fates)
-        ledger.settle(item.facility, item.entry, "superseded" if is_late else "stored")
+        doubt = next((found.doubts[o.id] for o in own if o.type == "Patient" and o.id in found.doubts), None)
+        ledger.settle(item.facility, item.entry, "superseded" if is_late else "stored", doubt)
         compartment = next((outcome.compartment for outcome in own if outcome.compartment), None)
         actor = actors.setdefault(item.facility, system_actor("ingest", item.facility))
         rows.append(

@@ -5,10 +5,10 @@ birth date opens a review item; what a person decided outranks both. A facility'
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, or_, update
 from sqlalchemy.orm import Session
@@ -25,6 +25,15 @@ TWO_NUMBERS = "name, birth date and an identifier agree, but another number of t
 CHANGED = "name or birth date changed and no longer agree with the other records of the person"
 DECIDED = "data says they are the same, but a person decided otherwise"
 ACROSS = "the facility merged its record into one of another facility"
+# What the sender of a record is told when a question about it was opened; whose the other is stays unsaid.
+ASK_SENDER = {
+    "disagreement": "Another record has the same number, but another name or birth date; check all three at"
+    " the registration desk. The record is stored apart until the region's identity desk has looked.",
+    "suggestion": "Another record has the same number, name and birth date, but another number of the same"
+    " kind differs; check the numbers. The region's identity desk is asked too.",
+    "changed": "Name or birth date changed and no longer agree with the person's other records; check them."
+    " The region's identity desk is asked too.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,16 @@ class Source:
     patient: dict[str, Any]
 
 
+class Identified(NamedTuple):
+    """What became of source records, by Patient id.
+
+    persons: the person of each. doubts: what its sender should look at, where a question was opened.
+    """
+
+    persons: dict[str, uuid.UUID]
+    doubts: dict[str, str]
+
+
 @dataclass(slots=True)
 class _Result:
     moves: list[Move] = field(default_factory=list)
@@ -44,13 +63,13 @@ class _Result:
 
 def identify(session: Session, source: Source, now: datetime, actor: str = "mpi") -> uuid.UUID:
     """Return the person of one source record; see `identify_many`."""
-    return identify_many(session, [source], now, actor)[source.id]
+    return identify_many(session, [source], now, actor).persons[source.id]
 
 
 def identify_many(
     session: Session, sources: Sequence[Source], now: datetime, actor: str = "mpi"
-) -> dict[str, uuid.UUID]:
-    """Register or update source records and return the person of each, by Patient id.
+) -> Identified:
+    """Register or update source records and return what became of each, by Patient id.
 
     Concurrent registrations of one human wait for each other, and so do decisions about a record that moves
     along: once it is known to move, it is locked and the batch judged again upon what is there by then.
@@ -61,7 +80,7 @@ def identify_many(
     persons, known = same_as_stored(session, stated)
     todo = [s for s in latest.values() if s.id not in known or successor_of(s.patient)]
     if not todo:
-        return persons
+        return Identified(persons, {})
     successors = {s.id: successor for s in todo if (successor := successor_of(s.patient))}
     ids = [s.id for s in todo] + list(successors.values())
     keys = {key for s in todo for key in stated[s.id].keys}
@@ -77,7 +96,18 @@ def identify_many(
         wanted = _at_stake(world, result) - locked
     store_world(session, world, result.moves, actor=actor, now=now)
     open_reviews(session, result.reviews, now)
-    return persons | {s.id: world.known[s.id].person for s in todo}
+    persons |= {s.id: world.known[s.id].person for s in todo}
+    return Identified(persons, _doubts(world, result, stated.keys()))
+
+
+def _doubts(world: World, result: _Result, sent: Collection[str]) -> dict[str, str]:
+    """Return what to tell the senders; nothing that would give away a restricted person."""
+    found: dict[str, str] = {}
+    for kind, one, other, _ in result.reviews:
+        hidden = world.members[world.known[other].person]
+        if kind in ASK_SENDER and one in sent and not any(world.known[i].is_restricted for i in hidden):
+            found.setdefault(one, ASK_SENDER[kind])
+    return found
 
 
 def _at_stake(world: World, result: _Result) -> set[int]:

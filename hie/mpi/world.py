@@ -29,6 +29,7 @@ KNOWN = (
         Identity.name_norm,
         Identity.birth_date,
         Identity.gender,
+        Identity.restricted,
         func.array_remove(func.array_agg(IdentityKey.key), None),
     )
     .outerjoin(IdentityKey, IdentityKey.identity == Identity.id)
@@ -45,7 +46,10 @@ SHARING = select(IdentityKey.identity).where(
 
 @dataclass(slots=True)
 class Known:
-    """An identity as it stands; is_bare: only its id is known; is_decided: a steward placed it."""
+    """An identity as it stands.
+
+    is_bare: only its id is known. is_decided: a steward placed it. is_restricted: hidden without a right.
+    """
 
     id: str
     facility: str | None
@@ -53,6 +57,7 @@ class Known:
     demographics: Demographics
     is_bare: bool = False
     is_decided: bool = False
+    is_restricted: bool = False
 
 
 @dataclass(slots=True)
@@ -182,10 +187,11 @@ def _row(known: Known, now: datetime) -> dict[str, object]:
 def _identities(session: Session, query: Select[Any], ids: list[str]) -> list[Known]:
     found = []
     rows = session.connection().execute(query, {"ids": ids})
-    for id_, facility, person, name, birth_date, gender, keys in rows:
+    for id_, facility, person, name, birth_date, gender, restricted, keys in rows:
         born: date | None = birth_date
         stored = Demographics(name, born, gender, frozenset(keys))
-        found.append(Known(id_, facility, person, stored, is_bare=stored == BARE))
+        bare = stored == BARE
+        found.append(Known(id_, facility, person, stored, is_bare=bare, is_restricted=restricted))
     return found
 
 

@@ -1,13 +1,12 @@
 """Lets the patient index and the relations follow what was written, by the bus or by the API (ITI-104)."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
-from hie.mpi.identify import Source, forget, identify_many
+from hie.mpi.identify import Identified, Source, forget, identify_many
 from hie.mpi.relations import EncounterSeen, end_with_encounters, relate_by_encounters
 from hie.repository.writes import Outcome, Write
 
@@ -24,14 +23,14 @@ def follow_writes(
     days: int,
     zone: tzinfo,
     actor: str = "mpi",
-) -> dict[str, uuid.UUID]:
+) -> Identified:
     """Register Patients, open and end relations by Encounters, and take back what deleted ones gave.
 
     Args:
         days: how long after an encounter its facility may still read.
         zone: of the region.
 
-    Returns: the person of each Patient that was registered, by its id.
+    Returns: the person of each Patient that was registered, by its id, and what its sender should look at.
     """
     patients: dict[str, Source] = {}
     encounters: dict[str, EncounterSeen] = {}
@@ -49,11 +48,13 @@ def follow_writes(
             elif write.facility and outcome.compartment:
                 seen = EncounterSeen(write.id, write.facility, outcome.compartment, resource)
                 encounters[write.id] = seen
-    persons = identify_many(session, list(patients.values()), now, actor) if patients else {}
+    found = Identified({}, {})
+    if patients:
+        found = identify_many(session, list(patients.values()), now, actor)
     if encounters:
         relate_by_encounters(session, list(encounters.values()), now, days, zone)
     if gone["Patient"]:
         forget(session, sorted(gone["Patient"]), now, actor)
     if gone["Encounter"]:
         end_with_encounters(session, sorted(gone["Encounter"]))
-    return persons
+    return found

@@ -73,7 +73,7 @@ def test_the_old_fifteen_digit_number_is_the_same_number(feed: Feed) -> None:
 def test_two_records_of_one_batch_find_each_other(session: Session) -> None:
     content = patient(resident=resident_id())
     found = identify_many(session, [Source("H01a", "H01", content), Source("H02b", "H02", content)], NOW)
-    assert found["H01a"] == found["H02b"]
+    assert found.persons["H01a"] == found.persons["H02b"]
 
 
 def test_another_name_under_the_same_number_is_asked_about_and_not_linked(
@@ -83,6 +83,19 @@ def test_another_name_under_the_same_number_is_asked_about_and_not_linked(
     second = feed("H02b", patient("欧阳建军", resident=resident_id()))
     assert first != second
     assert reviews(session) == [("disagreement", "H01a", "H02b")]
+
+
+def test_the_sender_is_told_of_a_question_and_never_of_a_restricted_person(session: Session) -> None:
+    number = resident_id()
+    identify_many(session, [Source("H01a", "H01", patient(resident=number))], NOW)
+    other = patient("欧阳建军", resident=number)
+    told = identify_many(session, [Source("H02b", "H02", other)], NOW).doubts
+    assert list(told) == ["H02b"]
+    assert "identity desk" in told["H02b"] and "H01" not in told["H02b"] and number not in told["H02b"]
+    session.execute(sa.update(Identity).where(Identity.id.in_(["H01a", "H02b"])).values(restricted=True))
+    found = identify_many(session, [Source("H03c", "H03", other | {"birthDate": "1960-01-01"})], NOW)
+    assert found.doubts == {}
+    assert ("disagreement", "H01a", "H03c") in reviews(session)
 
 
 def test_another_birth_date_under_the_same_number_is_asked_about(session: Session, feed: Feed) -> None:

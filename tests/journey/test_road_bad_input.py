@@ -224,6 +224,8 @@ def test_an_identifier_of_somebody_else_is_asked_about_not_believed(
         other = admission("OWNER2", name="周^大海", person=person).replace(b"|19700102|", b"|19710305|")
         assert code_of(sender.send(other)) == "AA"
     assert fep.wait_settled("OWNER1")["receipt"] == fep.wait_settled("OWNER2")["receipt"] == "stored"
+    assert fep.row("OWNER1")["receipt_reason"] is None
+    assert "Another record has the same number" in fep.row("OWNER2")["receipt_reason"]
     (one,) = hub.search("Patient", identifier="OWNER1")
     (two,) = hub.search("Patient", identifier="OWNER2")
     found = {resource["id"] for resource in hub.search(f"Patient/{one['id']}/$everything")}

@@ -1,4 +1,4 @@
-"""Every text a front-end processor raises or notes about a message has its line in Chinese."""
+"""Every text a front-end processor raises, notes or is sent about a message has its line in Chinese."""
 
 import ast
 import re
@@ -13,6 +13,7 @@ from front_end_processor.console.reasons import in_chinese
 from front_end_processor.normalise.csv_rows import _SAID
 from front_end_processor.pipeline.faults import NotKept
 from front_end_processor.pipeline.writer import NotStored
+from hie.mpi.identify import ASK_SENDER
 
 PACKAGE = Path(front_end_processor.__file__).parent
 # What the operator of the machine reads on the command line, before there is a console.
@@ -51,6 +52,7 @@ TEXTS = sorted(
         *(getattr(framing, name).format(limit=7) for name in FRAMES),
         NotKept.describe(),
         NotStored.describe(),
+        *ASK_SENDER.values(),
     }
 )
 
