@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from esb.fhir.identifiers import is_placeholder
 from hie.errors import NotFound, NotPermitted, TooManyTries
 from hie.mpi import relations
 from hie.schema.security import AuditEventRow
@@ -27,8 +28,8 @@ PURPOSES = ("TREAT", "COC", "ETREAT", "CAREMGT", "PATRQT")
 NEEDED = 2
 MOST_REFUSALS = 5
 WINDOW = timedelta(minutes=10)
+ALONE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("user"), 0)))
 BETWEEN = re.compile(r"[\s·•・.,'’-]+")
-PLACEHOLDER_BIRTH = date(1900, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,14 @@ class Given:
 
     @property
     def count(self) -> int:
-        """How many identifiers were given."""
-        return bool(self.name) + (self.birth_date is not None) + bool(self.number)
+        """How many identifiers were given; what stands for "not known" is none."""
+        return bool(_plain(self.name)) + bool(self.born) + bool(_plain(self.number))
+
+    @property
+    def born(self) -> str:
+        """The birth date as FHIR writes it; empty where none, or the one that stands for "not known"."""
+        text = self.birth_date.isoformat() if self.birth_date else ""
+        return "" if is_placeholder(text) else text
 
 
 def confirm(
@@ -63,6 +70,8 @@ def confirm(
     """
     if not decide(by, "confirm", "Person", now=now).allowed or by.facility is None:
         raise NotPermitted
+    # One after the other: tries side by side would each be counted before any was refused.
+    session.execute(ALONE, {"user": f"{OPERATION} {by.id}"})
     if _refusals(session, now, by) >= MOST_REFUSALS:
         raise TooManyTries
     try:
@@ -77,7 +86,6 @@ def confirm(
         action="E",
         operation=OPERATION,
         resource_type="Patient",
-        compartment=match,
         person_id=person_id if match else None,
         outcome=0 if match else 4,
         http=303 if match else 403,
@@ -107,15 +115,15 @@ def _refusals(session: Session, now: datetime, by: Actor) -> int:
 
 
 def _agrees(patient: dict[str, Any], given: Given) -> bool:
+    """Return whether everything given agrees with a Patient; what says nothing counts on neither side."""
     if given.count < NEEDED:
         return False
-    if given.name and _plain(given.name) not in {_plain(name) for name in _names(patient)} - {""}:
+    name, number = _plain(given.name), _plain(given.number)
+    if name and name not in {_plain(known) for known in _names(patient)}:
         return False
-    if given.birth_date is not None and (
-        given.birth_date == PLACEHOLDER_BIRTH or patient.get("birthDate") != given.birth_date.isoformat()
-    ):
+    if given.born and given.born != patient.get("birthDate"):
         return False
-    return not given.number or _plain(given.number) in {
+    return not number or number in {
         _plain(str(identifier.get("value", ""))) for identifier in patient.get("identifier") or ()
     }
 
@@ -126,4 +134,6 @@ def _names(patient: dict[str, Any]) -> set[str]:
 
 
 def _plain(text: str) -> str:
-    return BETWEEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
+    """Return a name or number as it is compared; empty where it stands for "not known"."""
+    plain = BETWEEN.sub("", unicodedata.normalize("NFKC", text)).upper()
+    return "" if is_placeholder(plain) else plain.casefold()
