@@ -119,9 +119,16 @@ def person_resource(
 
 
 def open_reviews(
-    session: Session, people: ColumnElement[bool] | None = None, limit: int = 200
+    session: Session,
+    people: ColumnElement[bool] | None = None,
+    limit: int = 200,
+    pair: tuple[str, str] | None = None,
 ) -> list[Review]:
-    """Return the open review items, oldest first; with a decision's `people`, those it reaches."""
+    """Return the open review items, oldest first; with a decision's `people`, those it reaches.
+
+    Args:
+        pair: the two identities to which the items must belong, in either order.
+    """
     other = aliased(Identity)
     reach = people if people is not None else true()
     visible = select(Identity.id).where(reach).correlate(None)
@@ -135,6 +142,8 @@ def open_reviews(
     )
     if people is not None:
         query = query.where(other.id.in_(visible))
+    if pair:
+        query = query.where(ReviewItem.identity_a.in_(pair), ReviewItem.identity_b.in_(pair))
     return [
         Review(item.id, item.kind, item.identity_a, item.identity_b, one, two, item.reason, item.opened_at)
         for item, one, two in session.execute(query)

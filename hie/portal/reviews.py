@@ -1,5 +1,6 @@
 """The steward's pages: open questions of the index, two records side by side, each step undoable."""
 
+import uuid
 from collections.abc import Callable
 from secrets import token_bytes
 from typing import Any
@@ -111,26 +112,9 @@ def show_pair(one: str, other: str, status: int = 200, **marks: Any) -> Response
         first, second = sorted((one, other))
         declared = session.get(NotSame, (first, second)) is not None
         steps = people.steps_of(session, [one, other])
-        item = next(
-            (
-                i
-                for i in people.open_reviews(session, decision.people)
-                if {i.identity_a, i.identity_b} == {one, other}
-            ),
-            None,
-        )
-        audit.record(
-            session,
-            actor=g.actor,
-            action="R",
-            operation="portal.review",
-            resource_type="Patient",
-            resource_id=one,
-            compartment=one,
-            person_id=rows[one].person_id,
-            http=status,
-            detail={"with": other},
-        )
+        item = next(iter(people.open_reviews(session, decision.people, limit=1, pair=(one, other))), None)
+        persons = {row.id: row.person_id for row in rows.values()}
+        record_both(session, "R", "portal.review", persons, one, other, status)
     fields = compare(known[one], known[other])
     return page(
         "review.html",
@@ -146,6 +130,33 @@ def show_pair(one: str, other: str, status: int = 200, **marks: Any) -> Response
         item=item,
         **{"conflict": False, "reason": "", **marks},
     )
+
+
+def record_both(
+    session: Session,
+    action: str,
+    operation: str,
+    persons: dict[str, uuid.UUID],
+    one: str,
+    other: str,
+    http: int,
+) -> None:
+    """Add an audit row for each of two records, so that the trail of either shows what was done."""
+    rows = [
+        audit.audit_row(
+            g.actor,
+            action,
+            operation,
+            resource_type="Patient",
+            resource_id=record,
+            compartment=record,
+            person_id=persons.get(record),
+            http=http,
+            detail={"with": beside},
+        )
+        for record, beside in ((one, other), (other, one))
+    ]
+    audit.record_many(session, rows)
 
 
 def link(session: Session, one: str, other: str, reason: str, by: Actor) -> None:
@@ -193,20 +204,9 @@ def decide_pair() -> Response:
             )
             if seen != {one, other}:
                 raise NotFound
-            person = links.person_of(session, one)
+            persons = people.persons_of(session, [one, other])
             STEPS[action](session, one, other, reason, g.actor)
-            audit.record(
-                session,
-                actor=g.actor,
-                action="U",
-                operation=f"mpi.{action.replace('_', '-')}",
-                resource_type="Patient",
-                resource_id=one,
-                compartment=one,
-                person_id=person,
-                http=303,
-                detail={"with": other},
-            )
+            record_both(session, "U", f"mpi.{action.replace('_', '-')}", persons, one, other, 303)
     except Conflict:
         return show_pair(one, other, 409, conflict=True, reason=reason)
     return current_app.make_response(redirect(url_for("portal.review", a=one, b=other, done=action), 303))

@@ -1,9 +1,10 @@
 """The auditor's page: who did what, when, for which purpose, and how it ended (IHE BALP, read only)."""
 
-from datetime import datetime, time, timedelta
+import uuid
+from datetime import date, datetime, time, timedelta
 
 from flask import Response, g, request
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from hie.errors import NotPermitted
 from hie.portal.pages import as_date, as_whole, blueprint, hub, now, page, zone
@@ -11,6 +12,7 @@ from hie.schema.security import AuditEventRow as Row
 from hie.security import audit
 from hie.security.access import access
 from hie.security.policy import decide
+from hie.security.trail import about_patient
 
 SHOWN = 100
 FIELDS = ("actor", "facility", "operation", "outcome", "patient", "since", "until", "before")
@@ -29,12 +31,12 @@ def trail() -> Response:
         if asked[name]:
             query = query.where(column == asked[name])
     if asked["patient"]:
-        query = query.where(Row.compartment == asked["patient"])
+        query = query.where(about(asked["patient"]))
     if (outcome := as_whole(asked["outcome"])) in audit.OUTCOMES:
         query = query.where(Row.outcome == outcome)
     if (since := as_date(asked["since"])) is not None:
         query = query.where(Row.at >= datetime.combine(since, time.min, zone()))
-    if (until := as_date(asked["until"])) is not None:
+    if (until := as_date(asked["until"])) is not None and until < date.max:
         query = query.where(Row.at < datetime.combine(until + timedelta(days=1), time.min, zone()))
     if (before := as_whole(asked["before"])) is not None:
         query = query.where(Row.id < before)
@@ -51,3 +53,11 @@ def trail() -> Response:
         )
     following = rows[SHOWN - 1].id if len(rows) > SHOWN else None
     return page("trail.html", rows=rows[:SHOWN], asked=asked, following=following)
+
+
+def about(asked: str) -> ColumnElement[bool]:
+    """Rows about a source record or, where a person's id is asked for, about that person."""
+    try:
+        return Row.person_id == uuid.UUID(asked)
+    except ValueError:
+        return about_patient(asked)

@@ -190,6 +190,12 @@ def _entities(row: AuditEventRow) -> Any:
             "type": {"system": OBJECT, "code": "1", "display": "Person"},
             "role": {"system": ROLE, "code": "1", "display": "Patient"},
         }
+    elif row.person_id:
+        yield {
+            "what": {"reference": f"Person/{row.person_id}"},
+            "type": {"system": OBJECT, "code": "1", "display": "Person"},
+            "role": {"system": ROLE, "code": "1", "display": "Patient"},
+        }
     if row.resource_type and (row.resource_type, row.resource_id) != ("Patient", row.compartment):
         what = {"type": row.resource_type}
         if row.resource_id and row.resource_type != "Bundle":
@@ -225,7 +231,7 @@ def _reference(value: str) -> str:
     return value.rstrip("/").rpartition("/")[2]
 
 
-def _patient(value: str) -> ColumnElement[bool]:
+def about_patient(value: str) -> ColumnElement[bool]:
     """Rows that name the record, or the person it belongs to as a whole, or a look at the record refused."""
     identity = _reference(value)
     person = select(Identity.person_id).where(Identity.id == identity).scalar_subquery()
@@ -238,7 +244,7 @@ def _entity(value: str) -> ColumnElement[bool]:
     type_, _, id_ = value.rstrip("/").rpartition("/")
     kind = type_.rpartition("/")[2]
     if kind == "Patient":
-        return _patient(value)
+        return about_patient(value)
     return (Row.resource_id == id_) & (Row.resource_type == kind if kind else Row.resource_id.is_not(None))
 
 
@@ -255,7 +261,7 @@ SEARCH: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "agent": lambda value: Row.actor == _reference(_token(value)),
     "agent:identifier": lambda value: Row.actor == _token(value),
     "agent-role": lambda value: Row.role == _token(value),
-    "patient": _patient,
+    "patient": about_patient,
     "action": lambda value: Row.action == _token(value),
     "outcome": _outcome,
     "type": lambda value: Row.id.is_not(None) if _token(value) == "rest" else false(),

@@ -98,8 +98,7 @@ def load(
         action="R",
         operation=operation,
         resource_type="Patient",
-        resource_id=compartments[0],
-        compartment=compartments[0],
+        # No one record: the row is found by each of the person's.
         person_id=person_id,
     )
     return holdings
