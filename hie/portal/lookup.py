@@ -1,4 +1,4 @@
-"""Find a person, confirm who it is and why, read the record (issue 2, item 7)."""
+"""Find a person, confirm who it is and why, read the record."""
 
 import json
 import uuid
@@ -8,11 +8,12 @@ from flask import Response, current_app, g, redirect, request, url_for
 
 from hie.errors import NotFound, NotPermitted
 from hie.portal.pages import as_date, as_whole, blueprint, hospital_names, hub, now, page, zone
+from hie.security import audit
 from hie.security.access import access
 from hie.security.policy import decide
 from hie.services.lookup.confirm import NEEDED, PURPOSES, Given
 from hie.services.lookup.confirm import confirm as confirm_person
-from hie.services.lookup.find import find_people
+from hie.services.lookup.find import find_people, masked_person
 from hie.services.lookup.laboratory import Test
 from hie.services.lookup.laboratory import trend as trend_of
 from hie.services.lookup.people import open_people
@@ -21,7 +22,11 @@ from hie.services.lookup.record import Record, read_attachment, read_record
 from hie.services.lookup.timeline import KINDS, Filter
 from hie.services.lookup.timeline import page as page_of
 
-INLINE = frozenset({"application/pdf", "image/png", "image/jpeg"})
+PDF = "application/pdf"
+INLINE = frozenset({PDF, "image/png", "image/jpeg"})
+# What came from a hospital runs nothing and loads nothing. A browser shows no PDF in a sandbox.
+DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
+BOXED_POLICY = f"sandbox; {DOCUMENT_POLICY}"
 
 
 @blueprint.route("/", methods=["GET", "POST"])
@@ -118,8 +123,22 @@ def confirm(person_id: uuid.UUID) -> Response:
 
 
 def ask(person_id: uuid.UUID, given: dict[str, str], status: int = 200, **marks: bool) -> Response:
-    """Show the page that asks for two identifiers; it says nothing about the person."""
-    context = {"refused": False, "too_few": False, **marks}
+    """Show the page that asks for two identifiers: about the person only what a search shows, masked."""
+    with hub().begin() as session:
+        chosen = masked_person(session, person_id, now=now(), by=g.actor)
+        # A refusal was recorded as such, with the act.
+        if not marks.get("refused"):
+            audit.record(
+                session,
+                actor=g.actor,
+                action="R",
+                operation="portal.ask",
+                resource_type="Patient",
+                person_id=chosen.person_id if chosen else None,
+                outcome=0 if status < 400 else 4,
+                http=status,
+            )
+    context = {"refused": False, "too_few": False, "chosen": chosen, **marks}
     return page("confirm.html", status, person_id=person_id, given=given, purposes=PURPOSES, **context)
 
 
@@ -191,7 +210,7 @@ def attachment(person_id: uuid.UUID, type_: str, id_: str) -> Response:
     inline = plain in INLINE
     response = Response(data, content_type=plain if inline else "application/octet-stream")
     response.headers["Content-Disposition"] = "inline" if inline else f'attachment; filename="{id_}"'
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["Content-Security-Policy"] = DOCUMENT_POLICY if plain == PDF else BOXED_POLICY
     return response
 
 

@@ -12,7 +12,7 @@ from flask_babel import Babel, get_locale
 from markupsafe import Markup
 
 from hie.directory.facilities import facility_names
-from hie.errors import HieError, NotAuthenticated, NotPermitted
+from hie.errors import HieError, Malformed, NotAuthenticated, NotPermitted
 from hie.mpi.people import Step
 from hie.portal import words
 from hie.portal.assets import asset, serve
@@ -70,8 +70,13 @@ def zone() -> ZoneInfo:
 
 def choose_language() -> str:
     """Return the locale of the page: asked for now, chosen before, or Chinese."""
-    wanted = request.values.get("lang") or request.cookies.get(LANGUAGE_COOKIE) or "zh"
+    wanted = asked_language() or request.cookies.get(LANGUAGE_COOKIE) or "zh"
     return LANGUAGES.get(wanted, LANGUAGES["zh"])
+
+
+def asked_language() -> str | None:
+    """Return the language asked for now; of a form only once it was read: the error page reads none."""
+    return request.args.get("lang") or g.get("form", {}).get("lang")
 
 
 def language() -> str:
@@ -101,11 +106,17 @@ def let_in() -> Response | None:
 
 
 def check_form() -> None:
-    """Refuse a form that was not made by our own page. Raises: NotPermitted."""
+    """Refuse a form that was not made by our own page.
+
+    Raises: NotPermitted; Malformed for what no database can hold; RequestEntityTooLarge.
+    """
+    g.form = request.form
     cookie = g.signed_in.token if g.signed_in else request.cookies.get(FORM_COOKIE, "")
     foreign = request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
     if foreign or not is_csrf_token(cookie, request.form.get("csrf", "")):
         raise NotPermitted("The form is too old or not from here; open the page again.")
+    if any("\0" in value for value in request.form.values()):
+        raise Malformed("The form holds characters that are no text.")
 
 
 def to_sign_in() -> Response:
@@ -126,10 +137,11 @@ def page(template: str, http: int = 200, **context: Any) -> Response:
 
 def finish(response: Response) -> Response:
     """Give a page its headers and cookies."""
-    response.headers["Content-Security-Policy"] = POLICY
+    # An original document brings a stricter policy of its own.
+    response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["Referrer-Policy"] = "same-origin"
-    if request.values.get("lang") in LANGUAGES:
-        set_cookie(response, LANGUAGE_COOKIE, request.values["lang"], YEAR_S)
+    if (wanted := asked_language()) in LANGUAGES:
+        set_cookie(response, LANGUAGE_COOKIE, wanted, YEAR_S)
     if "form_cookie" in g:
         set_cookie(response, FORM_COOKIE, g.form_cookie, None)
     return response
@@ -151,6 +163,9 @@ def error_page(error: HieError) -> Response:
     """Return the page for an error, in the words of the page's language, not of the error."""
     if isinstance(error, NotAuthenticated) and request.method == "GET":
         return finish(to_sign_in())
+    if error.http >= 500:
+        # The database may be what failed: a page about it asks it nothing.
+        g.setdefault("hospital_names", {})
     title, text = words.ERRORS.get(error.http, words.ERRORS[500 if error.http >= 500 else 400])
     request_id = g.get("request_id") if error.http >= 500 else None
     return page("error.html", error.http, status=error.http, title=title, text=text, request_id=request_id)
@@ -182,7 +197,6 @@ def shared() -> dict[str, Any]:
         "me": mine.actor if mine else None,
         "me_facility": names.get(mine.actor.facility or "", "") if mine else "",
         "moment": moment,
-        "notes": (),
         "now_text": moment(now()),
         "other_language": "zh" if tongue == "en" else "en",
         "other_language_name": "中文" if tongue == "en" else "English",

@@ -74,7 +74,14 @@ def find_people(session: Session, text: str, *, now: datetime, zone: tzinfo, by:
     related = set(
         session.scalars(select(Identity.person_id).where(Identity.person_id.in_(shown), readable.people))
     )
-    return Answer([_masked(session, p, decision, is_open=p in related) for p in shown], len(persons) > MOST)
+    people = [_masked(session, person, decision, is_open=person in related) for person in shown]
+    return Answer([person for person in people if person], len(persons) > MOST)
+
+
+def masked_person(session: Session, person_id: uuid.UUID, *, now: datetime, by: Actor) -> Found | None:
+    """Return one person as a search shows them; None if a search would not, present or not."""
+    decision = decide(by, "find", "Person", now=now)
+    return _masked(session, person_id, decision, is_open=False) if decision.allowed else None
 
 
 def matching(how: Search, query: Query) -> list[str]:
@@ -100,11 +107,13 @@ def _persons(session: Session, identities: list[str], decision: Decision) -> lis
     return sorted(rows)
 
 
-def _masked(session: Session, person_id: uuid.UUID, decision: Decision, *, is_open: bool) -> Found:
+def _masked(session: Session, person_id: uuid.UUID, decision: Decision, *, is_open: bool) -> Found | None:
     rows = session.execute(
         select(Identity.id, Identity.facility).where(Identity.person_id == person_id, decision.people)
     ).all()
     known = patients(session, [identity for identity, _ in rows])
+    if not rows:
+        return None
     cards = [
         str(identifier["value"])
         for patient in known
