@@ -171,6 +171,22 @@ class Fep:
             lambda: next((r for r in self.rows(f"m.control_id = '{control_id}'") if r["receipt"]), None),
         )
 
+    def highest(self) -> int:
+        """Return the number of its newest row."""
+        return max((row["seq"] for row in self.rows()), default=0)
+
+    def set_aside_since(self, seq: int) -> dict[str, Any]:
+        """Return the first row after one that is set aside, as soon as it is there."""
+        return wait_for(
+            "the row of what was refused",
+            lambda: next(iter(self.rows(f"m.seq > {seq} AND m.fate = 'set_aside'")), None),
+        )
+
+    def is_settled(self) -> bool:
+        """Has every file been taken, and is there a receipt for everything that was captured?"""
+        waiting = [file for file in self.inbox.iterdir() if file.suffix in (".csv", ".part")]
+        return not waiting and not self.rows("m.fate = 'captured' AND o.fate IS NULL")
+
     def post(self, path: str, body: bytes | dict[str, Any], **headers: str) -> requests.Response:
         """Post to its FHIR inlet with the hospital's own token."""
         token = Path(self.hospital["token_file"]).read_text(encoding="utf-8").strip()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +60,6 @@ def using(home: Path) -> list[str]:
     return found
 
 
-def has_settled(fep: Fep) -> bool:
-    """Return whether a hospital has taken every file and has the hub's receipt for every entry."""
-    is_taken = not [name for name in os.listdir(fep.inbox) if name.endswith((".csv", ".part"))]
-    return is_taken and not fep.rows("m.fate = 'captured' AND o.fate IS NULL")
-
-
 @pytest.fixture(scope="module")
 def sent(demo: tuple["subprocess.Popen[bytes]", Path, int]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The region, and what the sender of the sample said at its end, when all of it is at the hub."""
@@ -80,7 +73,7 @@ def sent(demo: tuple["subprocess.Popen[bytes]", Path, int]) -> tuple[dict[str, A
 
     summary = wait_for("the end of the sample", last, SAMPLE_S)
     for hospital in region["hospitals"]:
-        wait_for(f"the receipts of {hospital['code']}", partial(has_settled, Fep(hospital)), SAMPLE_S)
+        wait_for(f"the receipts of {hospital['code']}", Fep(hospital).is_settled, SAMPLE_S)
     return region, summary
 
 

@@ -47,18 +47,6 @@ def check_next_is_unaffected(fep: Fep, control: str) -> None:
     assert fep.wait_settled(control)["receipt"] == "stored"
 
 
-def last_set_aside(fep: Fep, after: int) -> dict[str, Any]:
-    """Return the row of what was just set aside."""
-    return wait_for(
-        "the row of what was refused",
-        lambda: next(iter(fep.rows(f"m.seq > {after} AND m.fate = 'set_aside'")), None),
-    )
-
-
-def highest(fep: Fep) -> int:
-    return max((row["seq"] for row in fep.rows()), default=0)
-
-
 # what is written -> (the bytes, MSA-2 of the answer, what the answer and the row say)
 FRAMES = {
     "a frame that never ends": (FRAME_START + admission("BADFRAME1"), "BADFRAME1", "middle of a frame"),
@@ -76,7 +64,7 @@ FRAMES = {
 def test_a_broken_frame_is_answered_once_with_its_reason_and_kept(
     octets: bytes, control: str, said: str, fep: Fep
 ):
-    before = highest(fep)
+    before = fep.highest()
     with fep.mllp() as sender:
         sender.put(octets)
         sender.end()
@@ -84,17 +72,17 @@ def test_a_broken_frame_is_answered_once_with_its_reason_and_kept(
     assert answers[1] == b""
     assert f"MSA|AR|{control}|" in text_of(answers[0])
     assert said in text_of(answers[0])
-    row = last_set_aside(fep, before)
+    row = fep.set_aside_since(before)
     assert said in row["reason"]
     assert row["raw"]
     check_next_is_unaffected(fep, f"AFTERFRAME{before}")
 
 
 def test_a_sender_gone_in_the_middle_of_a_frame_gets_no_answer_and_its_bytes_are_kept(fep: Fep):
-    before = highest(fep)
+    before = fep.highest()
     with fep.mllp() as sender:
         sender.put(FRAME_START + admission("GONE")[:120])
-    row = last_set_aside(fep, before)
+    row = fep.set_aside_since(before)
     assert "middle of a frame" in row["reason"]
     assert row["raw"]
     check_next_is_unaffected(fep, f"AFTERGONE{before}")
@@ -120,10 +108,14 @@ def test_after_a_broken_frame_the_same_connection_goes_on(fep: Fep):
 
 def test_a_message_over_the_limit_is_refused_and_says_which_limit(fep: Fep):
     huge = admission("TOOLARGE") + b"NTE|1||" + b"x" * (21 * 1024 * 1024) + b"\r"
+    before = fep.highest()
     with fep.mllp() as sender:
         answer = sender.send(huge)
     assert code_of(answer) == "AR"
     assert "20971520" in text_of(answer)
+    row = fep.set_aside_since(before)
+    assert (row["inlet"], row["receipt"]) == ("mllp", None)
+    assert "20971520" in row["reason"]
     check_next_is_unaffected(fep, "AFTERLARGE")
 
 
@@ -256,16 +248,23 @@ def test_a_control_id_used_again_for_other_content_loses_nothing(fep: Fep, hub: 
 
 def test_invalid_fhir_is_answered_with_the_element_and_never_the_value(fep: Fep):
     body = {"resourceType": "Patient", "id": "p1", "gender": "secretvalue", "birthDate": "2025-02-30"}
-    before = highest(fep)
+    before = fep.highest()
     answer = fep.post("/Patient", body)
     assert answer.status_code in (400, 422)
     outcome = answer.json()
     assert outcome["resourceType"] == "OperationOutcome"
     assert "Patient.gender" in answer.text
     assert "secretvalue" not in answer.text
-    assert last_set_aside(fep, before)["inlet"] == "fhir"
+    assert fep.set_aside_since(before)["inlet"] == "fhir"
     for octets in (b"{", b"[]", b'{"resourceType":"Nothing"}', b"\xff\xfe", b"[" * 5000):
         assert fep.post("", octets).status_code in (400, 422), octets[:20]
+    before = fep.highest()
+    answer = fep.post("/Patient", b'{"resourceType":"Patient","language":"' + b"x" * 21 * 1024 * 1024 + b'"}')
+    assert answer.status_code == 413
+    row = fep.set_aside_since(before)
+    assert "20971520" in answer.text
+    assert "20971520" in row["reason"]
+    assert row["size"] > 21 * 1024 * 1024
     good = {"resourceType": "Patient", "id": "p2", "identifier": [{"value": "FHIRGOOD"}], "gender": "male"}
     assert fep.post("/Patient", good).status_code in (200, 201)
 
@@ -284,17 +283,6 @@ def test_the_base_address_of_the_fhir_inlet_is_one_with_and_without_its_slash(
     assert (
         hub.found(f"Patient?identifier={number}")["id"] in answer.json()["entry"][0]["response"]["location"]
     )
-
-
-def test_a_file_with_a_wrong_header_is_moved_aside_with_the_reason(fep: Fep):
-    name = "patients-20260401-91.csv"
-    fep.drop(name, "甲,乙,丙\n1,2,3\n".encode())
-    reason = wait_for(
-        "the reason beside the file",
-        lambda: next(fep.inbox.glob(f"failed/**/*{Path(name).stem}*reason.txt"), None),
-    )
-    assert reason.read_text(encoding="utf-8").strip()
-    assert not (fep.inbox / name).exists()
 
 
 def kill(region_dir: Path, *names: str) -> None:
