@@ -99,8 +99,8 @@ def test_what_is_acknowledged_by_any_inlet_while_it_dies_arrives_once(
             kill(region, AWAY[what])
         finally:
             died.set()
-        for each in running:
-            each.result(60)
+        for future in running:
+            future.result(60)
     bring_back(region)
     wait_for("all receipts", fep.is_settled, 60)
     hub = Hub(region)

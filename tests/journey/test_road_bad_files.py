@@ -45,8 +45,8 @@ def fep(region: dict[str, Any]) -> Iterator[Fep]:
     wait_for("every file taken or moved aside", made.is_settled, UNFINISHED_S + 30)
     yield made
     for place in ("done", "failed"):
-        for file in (made.inbox / place).glob("patients-20260401-8*"):
-            file.unlink()
+        for left in (made.inbox / place).glob("patients-20260401-8*"):
+            left.unlink()
 
 
 @pytest.mark.parametrize("name", BAD)
