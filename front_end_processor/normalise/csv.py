@@ -99,6 +99,17 @@ def parts(extract: Extract, now: datetime) -> list[Extract]:
     return found
 
 
+def halves(extract: Extract, now: datetime) -> list[Extract]:
+    """Return a part in two, between entries; nothing where it is one entry."""
+    found = list(groups(extract, now).values())
+    middle = len(found) // 2
+    return [
+        Extract(extract.kind, extract.charset, extract.header, [row for rows in half for row in rows])
+        for half in (found[:middle], found[middle:])
+        if middle
+    ]
+
+
 def text_of(extract: Extract) -> bytes:
     """Return the rows of an extract as a file of its own: the header and the rows as they came."""
     end = "" if extract.header.endswith(("\n", "\r")) else "\n"

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
@@ -21,6 +21,9 @@ from front_end_processor.normalise.profile import Profile
 _DIGITS = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,8})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _FREE = frozenset({"text", "code", "list", "coded"})
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# What the hospital counts its patients, visits and documents by stays as it is: other inlets bring it too.
+_NUMBER = re.compile(r"_no$|phone$|^merged_into$|^refund_of$|^replaces$")
 MAX_FIELD = 1024 * 1024
 
 
@@ -208,6 +211,7 @@ class _Check:
 
     column: Column
     codes: Mapping[str, str] | None
+    is_code: bool
 
 
 def _checks(kind: str, profile: Profile) -> tuple[tuple[_Check, ...], Profile]:
@@ -220,7 +224,8 @@ def _checks(kind: str, profile: Profile) -> tuple[tuple[_Check, ...], Profile]:
             if is_coded
             else None
         )
-        checks.append(_Check(column, codes))
+        is_code = column.format not in {"text", "list"} and not _NUMBER.search(column.name)
+        checks.append(_Check(column, codes, is_code))
     return tuple(checks), profile
 
 
@@ -231,6 +236,11 @@ def _take(
     warnings: list[str] = []
     for check in checks[0]:
         name, value = check.column.name, sent.get(check.column.name, "")
+        if not value.isprintable() and (cleaned := _CONTROL.sub(" ", value).strip()) != value:
+            warnings.append(f"{name}: control characters are replaced by blanks")
+            value = cleaned
+        if check.is_code and not value.isalnum():  # FHIR R4 datatypes.html#code: single blanks
+            value = " ".join(value.split())
         if check.codes is not None:
             value = check.codes.get(value.casefold(), value)
             if value and value not in CANONICAL.get(check.column.format, ()):
@@ -262,7 +272,11 @@ def _datetime(value: str, profile: Profile) -> str | None:
     moment = _moment(value, profile, "datetime")
     if moment is None or moment.instant is None or not _is_plausible(moment.date):
         return None
-    return moment.instant.isoformat()
+    instant = moment.instant
+    shift = instant.utcoffset() or timedelta()
+    if shift.seconds % 60:  # local mean time of long ago: FHIR has no seconds in an offset
+        instant = instant.replace(tzinfo=timezone(timedelta(minutes=shift // timedelta(minutes=1))))
+    return instant.isoformat()
 
 
 def _moment(value: str, profile: Profile, kind: str) -> times.Moment | None:

@@ -110,10 +110,13 @@ class Capture:
         self._seal_blob = seal_blob
         self._clock = clock
 
-    def take(self, received: Received, *, replaces: int | None = None) -> Captured:
+    def take(
+        self, received: Received, *, replaces: int | None = None, keeps_refused: bool = True
+    ) -> Captured:
         """Normalise a message and submit it for writing, refused or not.
 
-        Raises: NotStored if the local database does not take more at the moment.
+        Raises: NotStored if the local database does not take more at the moment; the refusal, unless refused
+            messages are kept.
         """
         now = self._clock()
         content_hash = hash_of(received, len(received.raw))
@@ -131,6 +134,8 @@ class Capture:
             log.error("capture.mapping_failed", inlet=received.inlet, kind=received.kind, at=place_of(fault))
             name = type(fault).__name__
             refusal = Rejected(f"This processor could not map the message ({name}); it is kept for replay.")
+        if refusal is not None and not keeps_refused:
+            raise refusal
         if refusal is not None:
             made, entries, blobs = None, [], []
             received = self._describe(received)

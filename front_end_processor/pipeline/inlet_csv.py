@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from esb.errors import Rejected
 from front_end_processor.adapters.drop_folder.folder import Taken
-from front_end_processor.normalise.csv import SENDER, normalise_csv, parts, text_of
+from front_end_processor.normalise.csv import SENDER, halves, normalise_csv, parts, text_of
 from front_end_processor.normalise.csv_rows import (
     BadRow,
     Extract,
@@ -20,7 +20,7 @@ from front_end_processor.normalise.csv_rows import (
 from front_end_processor.normalise.fhir_ids import Resolve
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.profile import Profile
-from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
+from front_end_processor.pipeline.capture import Capture, Captured, Made, Received, reason_of
 from front_end_processor.pipeline.inlets import fate_of, wait
 
 MAX_REASONS = 20
@@ -58,30 +58,41 @@ class CsvInlet:
         now = datetime.now(UTC)
         rows = 0
         for place, part in enumerate(parts(extract, now), 1):
-            # One after the other: a later row may build on what an earlier one left.
-            captured = self._submit(name, f"{name}#{place}", part)
-            refusal = captured.refusal
-            try:
-                wait(captured)
-            except Rejected as fault:
-                refusal = fault
-            if refusal is not None:
-                extract.bad += [_as_bad(row, refusal.text) for row in part.rows]
-            else:
-                rows += len(part.rows)
+            rows += self._take_part(f"{name}#{place}", name, part, extract.bad, now)
         if not extract.bad:
             return Taken(rows)
         rejected = Extract(extract.kind, extract.charset, extract.header, bad=extract.bad)
         wait(self._submit(name, f"{name}#rejected", rejected))
         return Taken(rows, _rejected_file(extract, self._profile), _reasons(extract))
 
+    def _take_part(self, control_id: str, name: str, part: Extract, bad: list[BadRow], now: datetime) -> int:
+        """Capture rows and return how many; of what is refused, only the entry at fault becomes bad."""
+        try:
+            captured = self._submit(name, control_id, part, keeps_refused=False)
+        except Rejected as fault:
+            smaller = halves(part, now)
+            if not smaller:
+                bad += [_as_bad(row, reason_of(fault)) for row in part.rows]
+            # One after the other: a later row may build on what an earlier one left.
+            return sum(
+                self._take_part(f"{control_id}{half}", name, each, bad, now)
+                for half, each in zip("ab", smaller, strict=False)
+            )
+        try:
+            wait(captured)
+        except Rejected as fault:
+            bad += [_as_bad(row, fault.text) for row in part.rows]
+            return 0
+        return len(part.rows)
+
     def set_aside(self, name: str, raw: bytes, reason: str, size: int) -> None:
         """Keep a file that cannot be taken, with the reason, for the console."""
         received = self._received(name, f"{name}#whole", raw, None)
         fate_of(self._capture.refuse(received, Rejected(reason), size))
 
-    def _submit(self, name: str, control_id: str, part: Extract) -> Captured:
-        return self._capture.take(self._received(name, control_id, text_of(part), part))
+    def _submit(self, name: str, control_id: str, part: Extract, *, keeps_refused: bool = True) -> Captured:
+        received = self._received(name, control_id, text_of(part), part)
+        return self._capture.take(received, keeps_refused=keeps_refused)
 
     def _received(self, name: str, control_id: str, raw: bytes, content: Extract | None) -> Received:
         return Received(

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from esb.envelope import inflate
 from front_end_processor.adapters.drop_folder.errors import Unfinished, WrongFile
 from front_end_processor.app import Processor
+from front_end_processor.cache.tables import outbox
+from front_end_processor.normalise.csv import MAPPINGS
 from front_end_processor.normalise.csv_rows import layouts, read
 from front_end_processor.pipeline.capture import check_bundle
 from front_end_processor.pipeline.inlet_csv import CsvInlet
@@ -242,6 +245,47 @@ def test_bad_rows_are_given_back_with_their_reasons_and_the_good_ones_go_on(fep)
     assert len(became(fep, "ChargeItem")) == 2
     assert [row.fate for row in rows(fep)] == ["captured", "set_aside"]
     assert "张" not in rows(fep)[1].reason
+
+
+@pytest.mark.parametrize(
+    ("column", "sent", "kept"),
+    [
+        ("started_at", "1900-01-01 00:00:00", "1900-01-01T00:00:00+08:05"),
+        ("chief_complaint", "腹\x01痛", "腹 痛"),
+        ("chief_complaint", "腹\x0c痛", "腹 痛"),
+        ("diagnosis_code", "J10  1", "J10 1"),
+        ("other_diagnoses", "J10  1", "J10 1"),
+        ("visit_type", "night  ward", "night ward"),
+        ("department_code", " 0\u30001 ", "0 1"),
+    ],
+)
+def test_what_hospitals_write_every_day_is_taken(fep, column, sent, kept):
+    taken = take(fep, "visits", file_of("visits", {}, {"visit_no": "V2", column: sent}))
+    assert (taken.rows, taken.reasons) == (2, "")
+    bundles = [row.payload for row in rows(fep, outbox)]
+    assert any(f'"{kept}"'.encode() in inflate(payload) for payload in bundles)
+    warned = "control characters" in rows(fep)[0].warnings
+    assert warned == any(ord(character) < 32 for character in sent)
+
+
+def test_a_row_that_cannot_become_fhir_holds_up_no_other_patient(fep, monkeypatch):
+    visits = MAPPINGS["visits"]
+
+    def mapping(draft, group):
+        visits(draft, group)
+        if draft.patient_no in ("P17", "P31"):
+            draft.put({"resourceType": "Encounter", "id": "x", "status": "seen", "class": {"code": "AMB"}})
+
+    monkeypatch.setitem(MAPPINGS, "visits", mapping)
+    many = [{"visit_no": f"V{number}", "patient_no": f"P{number}"} for number in range(40)]
+    taken = take(fep, "visits", file_of("visits", *many))
+    assert taken.rows == 38
+    assert [line.partition(":")[0] for line in taken.reasons.splitlines()[1:]] == ["line 19", "line 33"]
+    assert "Encounter.status" in taken.reasons
+    assert len(became(fep, "Encounter")) == 38
+    assert [row.fate for row in rows(fep)].count("set_aside") == 1
+    again = take(fep, "visits", file_of("visits", *many))
+    assert again.rows == 38 and len(became(fep, "Encounter")) == len(rows(fep, outbox)) == 38
 
 
 def test_rejected_rows_come_back_with_the_delimiter_and_in_the_character_set_of_the_hospital(fep):

@@ -328,3 +328,35 @@ def test_a_hospital_may_say_what_a_result_without_a_status_is() -> None:
     found = [entry["resource"] for entry in entries(normalised(raw, own))]
     assert [one["status"] for one in found if one["resourceType"] == "Observation"] == ["final"]
     assert any("OBX-11" in warning for warning in normalised(raw).warnings)
+
+
+@pytest.mark.parametrize(
+    ("type_", "sent", "element", "kept"),
+    [
+        ("TX", "未见\x0c异常", "valueString", "未见 异常"),
+        ("ST", "a\\X1B\\b", "valueString", "a b"),
+        ("DR", "20260402^20260401", "valueString", "20260402^20260401"),
+        ("NR", "9^1", "valueString", "9^1"),
+        ("SN", "^9^-^1", "valueString", "9-1"),
+    ],
+)
+def test_a_value_that_says_nothing_possible_is_kept_as_text(
+    type_: str, sent: str, element: str, kept: str
+) -> None:
+    raw = samples.build("ORU^R01", *REPORT, obx("NM", "5"), obx(type_, sent).replace("K^钾", "X^某"))
+    found = {one["code"]["text"]: one for one in resources(raw, "Observation")}
+    assert found["某"][element] == kept
+    assert "valueQuantity" in found["钾"]
+    assert normalised(raw).warnings or "\\X" in sent
+
+
+def test_a_path_with_blanks_is_an_address() -> None:
+    raw = samples.build("ORU^R01", *REPORT, obx("RP", "\\E\\\\E\\srv\\E\\a b.pdf^^AP^PDF"))
+    (found,) = resources(raw, "DiagnosticReport")
+    assert found["presentedForm"][0]["url"] == "\\\\srv\\a%20b.pdf"
+
+
+def test_control_characters_that_a_message_declares_as_delimiters_stay_such() -> None:
+    raw = samples.build("ORU^R01", *REPORT, obx("NM", "5")).replace(b"|", b"\x05")
+    (found,) = resources(raw, "Observation")
+    assert str(found["valueQuantity"]["value"]) == "5"

@@ -21,6 +21,21 @@ _MARGIN = "\ufeff\x0b\x1c \t\r\n"
 _DECLARED = 12  # characters from the beginning of a header that hold all delimiters
 
 
+_CONTROLS = bytes({*range(32)} - {*b"\t\r\n"})
+_BLANKED = dict.fromkeys(_CONTROLS, " ")
+
+
+def has_controls(raw: bytes) -> bool:
+    """Return whether bytes hold control characters that no text of FHIR may."""
+    return len(raw.translate(None, _CONTROLS)) != len(raw)
+
+
+def without_controls(text: str) -> str:
+    """Return a message with blanks for control characters, but for those it declares as delimiters."""
+    declared = text.lstrip(_MARGIN)[3:_DECLARED]
+    return text.translate({code: " " for code in _CONTROLS if chr(code) not in declared})
+
+
 class Separators(NamedTuple):
     """The delimiters that MSH-1 and MSH-2 declare; truncation is empty before v2.7."""
 
@@ -68,7 +83,7 @@ def _unescaper(seps: Separators, charset: str) -> Callable[[str], str]:
                 command.lower(), "\n" if command.lower() == "ce" else ""
             )
         if hexadecimal:
-            return bytes.fromhex(hexadecimal).decode(charset, "replace")
+            return bytes.fromhex(hexadecimal).decode(charset, "replace").translate(_BLANKED)
         return ""  # a switch of character set: the text has been decoded as a whole already; or a local one
 
     return lambda text: pattern.sub(one, text)

@@ -38,12 +38,16 @@ def normalise_hl7(raw: bytes, profile: Profile, ids: Ids, *, now: datetime | Non
     """
     received = now or datetime.now(UTC)
     decoded = charset.decode(raw, profile.default_charset)
-    message = er7.Message(decoded.text, decoded.charset)
+    has_controls = er7.has_controls(raw)
+    text = er7.without_controls(decoded.text) if has_controls else decoded.text
+    message = er7.Message(text, decoded.charset)
     kind = check_kind(message, profile)
     ctx = Context(message, profile, ids, kind)
     ctx.needs_visit = TRIGGERS[kind].needs_visit
     if decoded.warning:
         ctx.warn(decoded.warning)
+    if has_controls:
+        ctx.warn("control characters are replaced by blanks")
     patient.read_subject(ctx)
     encounter.read_visit(ctx)
     source_at = _source_time(ctx, received)

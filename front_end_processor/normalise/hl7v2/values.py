@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from esb.fhir.invariants import is_in_order
 from front_end_processor.adapters.hl7v2.er7 import NULL, Repeat, Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
 from front_end_processor.normalise.hl7v2 import numbers
@@ -16,6 +17,7 @@ from front_end_processor.normalise.hl7v2.times import parse_time
 _COMPARED = re.compile(r"(<=|>=|<|>|≤|≥|＜|＞|=)\s*(.+)\Z")
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "≤": "<=", "≥": ">=", "＜": "<", "＞": ">"}
 _RANGE = re.compile(r"\(?\s*(-?[\d.]+)\s*(?:-{1,2}|~|～|—|–|―|至|to)\s*(-?[\d.]+)\s*\)?", re.IGNORECASE)
+_BLANKS = re.compile(r"\s")
 _CACHE_SIZE = 5000
 Value = tuple[str, Any] | None
 
@@ -82,10 +84,11 @@ def _structured(ctx: Context, obx: Segment) -> Value:
             quantity["comparator"] = _COMPARATORS[comparator]
         return "valueQuantity", quantity
     if one is not None and two is not None and not comparator:
-        if separator == "-":
+        if separator == "-" and one <= two:
             return "valueRange", {"low": {"value": one, **unit}, "high": {"value": two, **unit}}
         if separator in (":", "/"):
             return "valueRatio", {"numerator": {"value": one}, "denominator": {"value": two}}
+    ctx.warn("OBX-5: not one number, kept as text")
     written = comparator + first + separator + second
     return ("valueString", written) if written else None
 
@@ -140,6 +143,9 @@ def _period(ctx: Context, obx: Segment) -> Value:
         period["start"] = begin.text
     if end:
         period["end"] = end.text
+    if not is_in_order(period.get("start"), period.get("end")):
+        ctx.warn("OBX-5: ends before it begins, kept as text")
+        return _text(ctx, obx)
     return ("valuePeriod", period) if period else None
 
 
@@ -151,6 +157,9 @@ def _range(ctx: Context, obx: Segment) -> Value:
         digits = numbers.number(obx.get(5, component))
         if digits is not None:
             found[element] = {"value": digits, **unit}
+    if len(found) == 2 and found["low"]["value"] > found["high"]["value"]:
+        ctx.warn("OBX-5: ends before it begins, kept as text")
+        return _text(ctx, obx)
     return ("valueRange", found) if found else _text(ctx, obx)
 
 
@@ -210,7 +219,8 @@ def attachment(ctx: Context, obx: Segment) -> Resource | None:
     if repeat is None:
         return None
     if obx.get(2).upper() == "RP":
-        found: Resource = {"url": repeat.whole(1)} if repeat.whole(1) else {}
+        address = _BLANKS.sub("%20", repeat.whole(1))  # a URL has no blanks, a path of Windows often
+        found: Resource = {"url": address} if address else {}
     else:
         data = _data(ctx, repeat)
         found = {"data": data} if data else {}
