@@ -18,6 +18,7 @@ from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
 from hie.api import answers, asking, reading, recording, requested, resolving
 from hie.api.failures import as_hie_error
+from hie.api.reading import Given
 from hie.api.requested import READING, Asked, at
 from hie.api.written import outcome_of_write
 from hie.errors import NotValid, TooLarge
@@ -82,9 +83,11 @@ def _together(
         session, writes, asking.now(), asking.hub().config, are_definite=are_definite, places=places
     )
     found = {(outcome.type, outcome.id): outcome for outcome in outcomes}
-    _audit(session, asked, outcomes, operation)
     wanted = asking.returned("minimal")
-    return [_done(session, item, found, wanted) for item in asked]
+    done = [_done(session, item, found, wanted) for item in asked]
+    compartments = {outcome.compartment for outcome in outcomes}.union(*(of for _, of in done))
+    _audit(session, asked, outcomes, compartments, operation)
+    return [entry for entry, _ in done]
 
 
 def _alone(entry: Any, number: int) -> bytes:
@@ -102,7 +105,8 @@ def _alone(entry: Any, number: int) -> bytes:
         return orjson.dumps({"response": {"status": status, "outcome": outcome_of(known)}})
 
 
-def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], wanted: str) -> bytes:
+def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], wanted: str) -> Given:
+    """Return the entry that answers one, and whose records it gives."""
     if item.method in READING:
         return reading.entry(session, item)
     if item.write is None:
@@ -121,27 +125,35 @@ def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], 
         response["outcome"] = outcome_of_write(outcome.fate)
     elif wanted == "representation" and outcome.content:
         answered["resource"] = orjson.Fragment(outcome.content)
-    return orjson.dumps(answered)
+    return orjson.dumps(answered), {outcome.compartment}
 
 
-def _untouched(session: Session, item: Asked, wanted: str) -> bytes:
+def _untouched(session: Session, item: Asked, wanted: str) -> Given:
     """Return the answer to a condition that left nothing to do: the resource is there, or nothing is."""
     if item.known is None:
-        return orjson.dumps({"response": {"status": STATUS["deleted"]}})
+        return orjson.dumps({"response": {"status": STATUS["deleted"]}}), set()
     return reading.known(session, item, with_content=wanted == "representation")
 
 
-def _audit(session: Session, asked: Sequence[Asked], outcomes: Sequence[Outcome], operation: str) -> None:
-    """Write the one row of the request: what was done to which types, and whose records if one patient's."""
-    compartments = {outcome.compartment for outcome in outcomes if outcome.compartment}
+def _audit(
+    session: Session,
+    asked: Sequence[Asked],
+    outcomes: Sequence[Outcome],
+    compartments: set[str],
+    operation: str,
+) -> None:
+    """Write the rows of the request, one for each patient: what was done to which types."""
     counts: Counter[str] = Counter(outcome.fate for outcome in outcomes)
     counts.update("read" for item in asked if item.method in READING)
-    audit.record(
+    alone = asked[0] if len(asked) == 1 else None
+    audit.record_each(
         session,
+        compartments,
         actor=asking.actor(),
         action="E",
         operation=operation,
-        compartment=compartments.pop() if len(compartments) == 1 else None,
+        resource_type=alone.type if alone else None,
+        resource_id=alone.id if alone else None,
         detail={"types": sorted({item.type for item in asked}), **dict(counts)},
     )
 

@@ -133,14 +133,13 @@ def _entry(stored: Stored) -> bytes:
 
 
 def _audit(session: Session, operation: str, wanted: Wanted, versions: list[Stored]) -> None:
-    one = wanted.id is not None and versions
-    audit.record(
+    audit.record_each(
         session,
+        {version.compartment for version in versions},
         actor=asking.actor(),
         action="R",
         operation=operation,
         resource_type=wanted.type,
         resource_id=wanted.id,
-        compartment=versions[0].compartment or None if one else None,
         detail={"versions": len(versions)},
     )

@@ -84,16 +84,15 @@ def delete_conditionally(type_: str) -> Response:
 
 
 def _audit(session: Session, type_: str, outcomes: list[Outcome]) -> None:
-    """Write the one row of the request; it names the resource and the patient if they are one."""
-    compartments = {outcome.compartment for outcome in outcomes if outcome.compartment}
-    audit.record(
+    """Write the rows of the request, one for each patient; they name the resource if it is one."""
+    audit.record_each(
         session,
+        {outcome.compartment for outcome in outcomes},
         actor=asking.actor(),
         action="D",
         operation="delete",
         resource_type=type_,
         resource_id=outcomes[0].id if len(outcomes) == 1 else None,
-        compartment=compartments.pop() if len(compartments) == 1 else None,
         http=204,
         detail={"deleted": len(outcomes)},
     )

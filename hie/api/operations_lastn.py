@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from hie.api import answers, asking, operations, parameters
 from hie.errors import NotValid
+from hie.repository.conditions import LOGICAL_ID
 from hie.repository.lastn import newest, observations
 from hie.security import audit
 from hie.security.access import access
@@ -31,14 +32,15 @@ def lastn() -> Response:
     with asking.hub().look() as session:
         how = asking.search_by(session, decision.where)
         found = newest(observations(how, params), most, how.zone)
-        whom = [value.rpartition("/")[2] for name, value in params if name in OF_WHOM]
-        audit.record(
+        named = (one for name, value in params if name in OF_WHOM for one in value.split(","))
+        whom = {one.rpartition("/")[2] for one in named}
+        audit.record_each(
             session,
+            {one for one in whom if LOGICAL_ID.fullmatch(one)},
             actor=asking.actor(),
             action="E",
             operation="$lastn",
             resource_type="Observation",
-            compartment=whom[0] if len(whom) == 1 and "," not in whom[0] else None,
             detail={"matches": len(found)},
         )
     entries = [answers.match_entry(*match) for match in found]

@@ -55,13 +55,13 @@ def match() -> Response:
             shown = _certain(session, shown)
         shown = shown[: min(parameters.one(given, "count", COUNT), MOST)]
         entries = [_entry(one, is_open=one.id in open_ones) for one in shown]
-        audit.record(
+        audit.record_each(
             session,
+            {one.id for one in shown},
             actor=asking.actor(),
             action="E",
             operation="$match",
             resource_type="Patient",
-            compartment=shown[0].id if len(shown) == 1 else None,
             detail={"matches": len(shown), "masked": sum(one.id not in open_ones for one in shown)},
         )
     return answers.answer(answers.bundle("searchset", entries, total=len(entries)))

@@ -41,14 +41,14 @@ def summary(id_: str) -> Response:
         compartments = compartments_around(session, id_, reach.people) or [id_]
         record = gather(session, found, compartments, reach.where, answers.base(), asking.hub().config.zone)
         content = lexemes.dumps(document(record, asking.now()))
-        audit.record(
+        audit.record_each(
             session,
+            {id_, *compartments},
             actor=by,
             action="R",
             operation="$summary",
             resource_type="Patient",
             resource_id=id_,
-            compartment=id_,
             detail={"matches": len(record.items), "records": len(compartments)},
         )
     return answers.answer(content)

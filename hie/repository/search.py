@@ -50,7 +50,7 @@ class Page:
 
     matches: (type, id, stored bytes). cursor: opaque beginning of the next page, None on the last.
     total: number of all matches, where asked for. remarks: what was left aside.
-    used: the parameters that were understood.
+    used: the parameters that were understood. compartments: whose records the matches are.
     """
 
     matches: list[Match]
@@ -59,6 +59,7 @@ class Page:
     remarks: list[Issue]
     used: list[tuple[str, str]]
     query: Query
+    compartments: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,12 @@ def search(
         found = how.session.execute(statement(query, conditions, keys, last)).all()
     cursor = None
     if len(found) > query.count:
-        values = [ordering.plain(value) for value in found[query.count - 1][4:]]
-        began = last[:2] if last else [how.now.isoformat(), found[0][3]]
+        values = [ordering.plain(value) for value in found[query.count - 1][5:]]
+        began = last[:2] if last else [how.now.isoformat(), found[0][4]]
         cursor = make_cursor(how.secret, digest, how.now, [*began, *values])
     matches = [(row[0], row[1], row[2].encode()) for row in found[: query.count]]
-    return Page(matches, cursor, total, query.remarks, query.used, query)
+    compartments = frozenset(row[3] for row in found[: query.count])
+    return Page(matches, cursor, total, query.remarks, query.used, query, compartments)
 
 
 def conditions_of(query: Query, where: ColumnElement[bool]) -> list[Condition]:
@@ -150,7 +152,8 @@ def statement(
     if last is not None:
         seen = [ordering.behind(keys, ordering.values_of(keys, last[2:]))]
         seen.append(_was_there(datetime.fromisoformat(last[0]), last[1]))
-    columns = (Resource.type, Resource.id, Resource.content, SEEN_NOW, *(key.column for key in keys))
+    stored = (Resource.type, Resource.id, Resource.content, Resource.compartment)
+    columns = (*stored, SEEN_NOW, *(key.column for key in keys))
     return (
         select(*columns)
         .where(*conditions, *seen)

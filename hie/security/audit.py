@@ -4,7 +4,7 @@ A row holds codes and our ids, never a name, a number or a value of a patient.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -64,6 +64,22 @@ def record(
     )
     run(session, ADD, row)
     note_written()
+
+
+def record_each(session: Session, compartments: Collection[str | None], **said: Any) -> None:
+    """Add the rows of an act that gave records of several patients: one for each of them (IHE BALP).
+
+    Args:
+        compartments: empty words count for nothing; none at all makes one row that names nobody.
+        said: as `record` takes it.
+    """
+    patients = sorted({one for one in compartments if one})
+    if len(patients) < 2:
+        record(session, compartment=patients[0] if patients else None, **said)
+        return
+    said.setdefault("http", 200)
+    actor, action, operation = (said.pop(name) for name in ("actor", "action", "operation"))
+    record_many(session, [audit_row(actor, action, operation, compartment=one, **said) for one in patients])
 
 
 def record_many(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -182,7 +182,7 @@ def test_a_functional_list_is_refused(world: Session) -> None:
 def bring(session: Session, type_: str, *params: tuple[str, str], reach: Any = None) -> list[str]:
     page = ask(session, type_, *params, reach=reach)
     see = reach or (lambda _: sa.true())
-    found, cut = includes.included(session, see, page.query, page.matches)
+    found, cut, _ = includes.included(session, see, page.query, page.matches)
     assert cut == []
     return sorted(f"{type_}/{id_}" for type_, id_, _ in found)
 
@@ -283,7 +283,7 @@ def test_what_is_brought_along_is_cut_with_a_remark(world: Session, monkeypatch:
     monkeypatch.setattr(includes, "MOST_INCLUDED", 2)
     asked = [("_id", "o1"), ("_include", "Observation:*")]
     page = ask(world, "Observation", *asked)
-    found, remarks = includes.included(world, lambda _: sa.true(), page.query, page.matches)
+    found, remarks, _ = includes.included(world, lambda _: sa.true(), page.query, page.matches)
     assert len(found) == 2
     assert [remark.code for remark in remarks] == ["too-costly"]
 
@@ -295,7 +295,7 @@ def test_a_long_row_of_references_is_cut_with_a_remark(session: Session) -> None
     ]
     store.write(session, [Write("put", "Organization", r["id"], r) for r in row], NOW, ZONE)
     page = ask(session, "Organization", ("_id", "r0"), ("_include:iterate", "Organization:partof"))
-    found, remarks = includes.included(session, lambda _: sa.true(), page.query, page.matches)
+    found, remarks, _ = includes.included(session, lambda _: sa.true(), page.query, page.matches)
     assert len(found) == includes.MOST_ROUNDS
     assert remarks
 
