@@ -19,6 +19,8 @@ NAMES = {
     "growth": "searches, disk and bulk export from 30,000 to two million resources",
     "kill": "20,000 messages while every process in turn dies by kill -9",
 }
+# Those that can be given real bundles instead of the sample generator's.
+TAKES_DATA = ("ingest", "repository")
 
 
 def main() -> int:
@@ -32,11 +34,17 @@ def main() -> int:
     )
     parser.add_argument("name", choices=NAMES, metavar="NAME")
     parser.add_argument(
-        "--data", type=Path, help="directory of *.json.gz transaction bundles (ingest, repository)"
+        "--data", type=Path, help=f"directory of *.json.gz transaction bundles ({', '.join(TAKES_DATA)})"
     )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object, last")
     parser.add_argument("--record", action="store_true", help="also write the report into docs/benchmarks.md")
     chosen = parser.parse_args()
+    if chosen.data and chosen.name not in TAKES_DATA:
+        parser.error(
+            f"--data is taken by {' and '.join(TAKES_DATA)} only; {chosen.name} makes its own material"
+        )
+    if chosen.data and not chosen.data.is_dir():
+        parser.error(f"--data {chosen.data} is no directory; name one of *.json.gz transaction bundles")
     report: Report = importlib.import_module(f"deploy.benchmarks.{chosen.name}").run(chosen.data)
     print(record.table(report), file=sys.stderr)
     if chosen.record:

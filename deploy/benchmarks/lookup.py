@@ -60,9 +60,11 @@ def run(_data: Path | None) -> Report:
             median_figure(f"everything_1000_p99_at_{size}", found["p99"], "ms", "lower"),
             median_figure(f"portal_record_page_at_{size}", found["page"], "ms", "lower", floor=floor),
         ]
-    growth = statistics.median(large["everything"]) / statistics.median(small["everything"])
+    growth, bare = (
+        statistics.median(large[what]) / statistics.median(small[what]) for what in ("everything", "select")
+    )
     report.figures += [
-        Figure("everything_growth_at_20x", growth, "times", "lower", MUST_GROWTH),
+        Figure("everything_growth_at_20x", growth, "times", "lower", MUST_GROWTH, floor=bare),
         Figure("fsync", fsync, "ms", "lower"),
     ]
     return report

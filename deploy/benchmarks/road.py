@@ -7,8 +7,10 @@ visible at the hub. Latency: at half the required load, open loop, from the inst
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,41 +38,92 @@ BUNDLES = 600
 READINGS = 9
 
 
+@dataclass(slots=True)
+class Measured:
+    """What the rounds gave; rates a second, latencies in ms, each list one entry a round."""
+
+    fsync: float
+    copied: float = 0.0  # bare COPY, rows a second
+    messages: list[float] = field(default_factory=list)
+    message_resources: list[float] = field(default_factory=list)
+    latencies: list[list[float]] = field(default_factory=list)
+    bundles: list[float] = field(default_factory=list)
+    bundle_resources: list[float] = field(default_factory=list)
+    bundle_latencies: list[list[float]] = field(default_factory=list)
+    readings: list[float] = field(default_factory=list)
+
+
 def run(_data: Path | None) -> Report:
     """Measure the road."""
-    report = Report("road")
     with stand.region() as place:
-        fsync = fsync_ms(Path(place["dir"]))
-        rates, resource_rates = [], []
+        found = Measured(fsync_ms(Path(place["dir"])))
         for number in range(ROUNDS):
             messages_s, resources_s = _sustained(place, number)
             stand.say(f"round {number + 1}: {messages_s:.0f} msg/s, {resources_s:.0f} resources/s")
-            rates.append(messages_s)
-            resource_rates.append(resources_s)
-        copied, _rows = copy_rows_s(place["hub"]["database_url"])
-        latencies = [_latencies(place, number) for number in range(ROUNDS)]
-        bundle_rates = [_bundles(place, number) for number in range(ROUNDS)]
-        bundle_latencies = [_bundle_latencies(place, number) for number in range(ROUNDS)]
-        readings = reading_ms(place, READINGS)
-    report.figures += [
-        median_figure("mllp_to_searchable", rates, "msg/s", "higher", must=MUST_MESSAGES_S),
-        median_figure("mllp_to_searchable_resources", resource_rates, "resources/s", "higher", floor=copied),
-        median_figure("end_to_end_p50", [percentile(r, 0.5) for r in latencies], "ms", "lower"),
+            found.messages.append(messages_s)
+            found.message_resources.append(resources_s)
+        found.copied, _rows = copy_rows_s(place["hub"]["database_url"])
+        found.latencies = [_latencies(place, number) for number in range(ROUNDS)]
+        for number in range(ROUNDS):
+            bundles_s, resources_s = _bundles(place, number)
+            found.bundles.append(bundles_s)
+            found.bundle_resources.append(resources_s)
+        found.bundle_latencies = [_bundle_latencies(place, number) for number in range(ROUNDS)]
+        found.readings = reading_ms(place, READINGS)
+    return Report("road", figures(found))
+
+
+def figures(found: Measured) -> list[Figure]:
+    """Return the figures, each that must be reached beside what the bare machine does for the same rows."""
+    message_rows = _each(found.message_resources, found.messages)
+    bundle_rows = _each(found.bundle_resources, found.bundles)
+    p50, p99 = ([percentile(r, share) for r in found.latencies] for share in (0.5, 0.99))
+    p95 = [percentile(r, 0.95) for r in found.bundle_latencies]
+    message_ms, bundle_ms = (_bare_ms(found, rows) for rows in (message_rows, bundle_rows))
+    return [
         median_figure(
-            "end_to_end_p99", [percentile(r, 0.99) for r in latencies], "ms", "lower", must=MUST_P99_MS
+            "mllp_to_searchable",
+            found.messages,
+            "msg/s",
+            "higher",
+            must=MUST_MESSAGES_S,
+            floor=found.copied / message_rows,
         ),
-        median_figure("bundles_through_road", bundle_rates, "bundles/s", "higher", must=MUST_BUNDLES_S),
         median_figure(
-            "bundles_through_road_p95",
-            [percentile(r, 0.95) for r in bundle_latencies],
-            "ms",
-            "lower",
-            must=MUST_BUNDLE_P95_MS,
+            "mllp_to_searchable_resources",
+            found.message_resources,
+            "resources/s",
+            "higher",
+            floor=found.copied,
         ),
-        median_figure("sent_to_doctors_page", readings, "ms", "lower", must=MUST_READ_MS),
-        Figure("fsync", fsync, "ms", "lower"),
+        median_figure("end_to_end_p50", p50, "ms", "lower", floor=message_ms),
+        median_figure("end_to_end_p99", p99, "ms", "lower", must=MUST_P99_MS, floor=message_ms),
+        median_figure(
+            "bundles_through_road",
+            found.bundles,
+            "bundles/s",
+            "higher",
+            must=MUST_BUNDLES_S,
+            floor=found.copied / bundle_rows,
+        ),
+        median_figure(
+            "bundles_through_road_p95", p95, "ms", "lower", must=MUST_BUNDLE_P95_MS, floor=bundle_ms
+        ),
+        median_figure(
+            "sent_to_doctors_page", found.readings, "ms", "lower", must=MUST_READ_MS, floor=message_ms
+        ),
+        Figure("fsync", found.fsync, "ms", "lower"),
     ]
-    return report
+
+
+def _each(resources: list[float], sent: list[float]) -> float:
+    """Return how many resources arise from one of what was sent."""
+    return statistics.median(made / rate for made, rate in zip(resources, sent, strict=True))
+
+
+def _bare_ms(found: Measured, rows: float) -> float:
+    """Return what the disk alone takes: a commit at the hospital, one at the hub, the COPY of the rows."""
+    return 2 * found.fsync + rows / found.copied * 1000
 
 
 def _mix(place: dict[str, Any], count: int, seed: int) -> dict[str, list[bytes]]:
@@ -139,10 +192,10 @@ class _Inlet:
         answer.raise_for_status()
 
 
-def _bundles(place: dict[str, Any], number: int) -> float:
+def _bundles(place: dict[str, Any], number: int) -> tuple[float, float]:
     bodies = list(ips_like(BUNDLES, 1 + number))
     inlets = [_Inlet(h) for h in place["hospitals"]]
-    before = stand.taken_in(place)
+    before, resources_before = stand.taken_in(place), stand.count_resources(place)
     begin = time.monotonic()
 
     def lane(at: int) -> None:
@@ -152,9 +205,10 @@ def _bundles(place: dict[str, Any], number: int) -> float:
     with ThreadPoolExecutor(len(inlets)) as pool:
         list(pool.map(lane, range(len(inlets))))
     stand.wait_for("the bundles", lambda: stand.taken_in(place) >= before + BUNDLES, 600, 0.05)
-    rate = BUNDLES / (time.monotonic() - begin)
+    spent = time.monotonic() - begin
+    rate = BUNDLES / spent
     stand.say(f"{rate:.0f} bundles/s through the whole road")
-    return rate
+    return rate, (stand.count_resources(place) - resources_before) / spent
 
 
 def _last(watch: Watch, facility: str) -> int:
