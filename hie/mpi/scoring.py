@@ -81,7 +81,7 @@ VETOES: dict[str, Callable[[dict[str, str], Traits, Traits], bool]] = {
         levels["identifier"] == "same" and "different" in (levels["name"], levels["gender"])
     ),
     "perhaps a child's twin, brother or sister": lambda levels, one, other: (
-        levels["identifier"] != "same" and levels["name"] != "same" and _is_child(one)
+        levels["identifier"] != "same" and levels["name"] != "same" and (_is_child(one) or _is_child(other))
     ),
     "a newborn named after a parent": lambda levels, one, other: (
         levels["identifier"] != "same" and any(n.endswith(NEWBORN) for n in (*one.names, *other.names))

@@ -103,6 +103,12 @@ def test_a_family_never_passes_for_one_person(one: dict[str, Any], other: dict[s
     assert found.vetoes
 
 
+def test_a_pair_is_judged_alike_whoever_is_asked_about_first() -> None:
+    phone: dict[str, Any] = {"telecom": [{"system": "phone", "value": "13912345678"}]}
+    child, unborn = person("王小鸣", "2020-05-01", **phone), person("王小明", None, **phone)
+    assert verdict(child, unborn).grade == verdict(unborn, child).grade == "possible"
+
+
 def test_phone_and_address_raise_a_score() -> None:
     bare, rich = person(), person(
         telecom=[{"system": "phone", "value": "13911112222"}],
