@@ -55,9 +55,8 @@ def _add(resource: dict[str, Any], path: Path, operation: Operation, where: str)
         raise wrong(f"{where}.part", "has no name of an element to add")
     value, key = _value(operation, shape, str(name), where)
     if shape.many:
-        items = holder.value.setdefault(key, [])
-        items.append(value)
-        _keep_companion_as_long(holder.value, key)
+        holder.value.setdefault(key, []).append(value)
+        _beside(holder.value, key)
     elif any(one in holder.value for one in shape.keys):
         raise wrong(f"{path.shown}.{name}", "is there already and does not repeat; use replace")
     else:
@@ -70,10 +69,9 @@ def _insert(resource: dict[str, Any], path: Path, operation: Operation, where: s
     value, key = _value(operation, shape, name, where)
     if not items:
         holder.value[key] = items
+    beside = _beside(holder.value, key)
     items.insert(index, value)
-    companion = holder.value.get(f"_{key}")
-    if isinstance(companion, list):
-        companion.insert(index, None)
+    beside.insert(index, None)
 
 
 def _delete(resource: dict[str, Any], path: Path, operation: Operation, where: str) -> None:
@@ -93,7 +91,10 @@ def _replace(resource: dict[str, Any], path: Path, operation: Operation, where: 
     last = found.place[-1]
     if isinstance(last, int):
         name = str(found.place[-2])
+        outer = _at(resource, found.place[:-2])
         holder[last] = _value(operation, Shape({name: found.type}, many=True), name, where)[0]
+        _beside(outer, name)[last] = None
+        _drop_if_empty(outer, name)
         return
     name = str(last) if path.steps[-1].is_function else path.steps[-1].name
     shape = shape_of(found.within, name) or Shape({str(last): found.type}, many=False)
@@ -108,10 +109,9 @@ def _move(resource: dict[str, Any], path: Path, operation: Operation, where: str
     holder, name, _, items = _list(resource, path)
     source = _number(operation, "source", len(items) - 1, where)
     destination = _number(operation, "destination", len(items) - 1, where)
-    items.insert(destination, items.pop(source))
-    companion = holder.value.get(f"_{name}")
-    if isinstance(companion, list):
-        companion.insert(destination, companion.pop(source))
+    beside = _beside(holder.value, name)
+    for one in (items, beside):
+        one.insert(destination, one.pop(source))
 
 
 OPERATIONS: dict[str, Callable[[dict[str, Any], Path, Operation, str], None]] = {
@@ -197,19 +197,29 @@ def _remove(resource: dict[str, Any], place: Place, path: Path) -> None:
         holder.pop(f"_{last}", None)
         return
     outer, key = _at(resource, place[:-2]), str(place[-2])
-    del holder[last]
-    companion = outer.get(f"_{key}")
-    if isinstance(companion, list):
-        del companion[last]
+    beside = _beside(outer, key)
+    del holder[last], beside[last]
     if not holder:
         del outer[key]
-        outer.pop(f"_{key}", None)
+    _drop_if_empty(outer, key)
 
 
-def _keep_companion_as_long(holder: dict[str, Any], key: str) -> None:
+def _beside(holder: dict[str, Any], key: str) -> list[Any]:
+    """Return what a list's items have beside them (`_given` of `given`), as long as the list itself.
+
+    Where there is nothing, it is a list that nobody keeps.
+    """
     companion = holder.get(f"_{key}")
-    if isinstance(companion, list):
-        companion.append(None)
+    beside: list[Any] = companion if isinstance(companion, list) else []
+    beside.extend([None] * (len(holder.get(key, ())) - len(beside)))
+    return beside
+
+
+def _drop_if_empty(holder: dict[str, Any], key: str) -> None:
+    """Drop what stands beside a list once nothing is in it: R4 allows no list of nulls alone."""
+    companion = holder.get(f"_{key}")
+    if isinstance(companion, list) and not any(companion):
+        del holder[f"_{key}"]
 
 
 def _at(resource: dict[str, Any], place: Place) -> Any:

@@ -54,6 +54,37 @@ def after(resource: Json, *operations: Json) -> Json:
     return result
 
 
+SHORT: Json = {"resourceType": "Patient", "name": [{"given": ["a", "b", "c"], "_given": [NOTE]}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "beside"),
+    [
+        (operation("delete", "Patient.name[0].given[1]"), ["a", "c"], [NOTE, None]),
+        (operation("delete", "Patient.name[0].given[0]"), ["b", "c"], None),
+        (operation("replace", "Patient.name[0].given[0]", value={"valueString": "x"}), ["x", "b", "c"], None),
+        (
+            operation("move", "Patient.name[0].given", source=0, destination=2),
+            ["b", "c", "a"],
+            [None, None, NOTE],
+        ),
+        (
+            operation("move", "Patient.name[0].given", source=2, destination=1),
+            ["a", "c", "b"],
+            [NOTE, None, None],
+        ),
+        (
+            operation("insert", "Patient.name[0].given", index=0, value={"valueString": "x"}),
+            ["x", "a", "b", "c"],
+            [None, NOTE, None, None],
+        ),
+    ],
+)
+def test_what_stands_beside_a_list_stays_beside_its_item(change: Json, given: Any, beside: Any) -> None:
+    (name,) = after(SHORT, change)["name"]
+    assert (name["given"], name.get("_given")) == (given, beside)
+
+
 @pytest.mark.parametrize(
     ("path", "values"),
     [
