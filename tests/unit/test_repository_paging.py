@@ -1,5 +1,6 @@
-"""Page links are signed, bound to their query, and expire."""
+"""Page links are sealed, bound to their query, and expire."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,11 @@ def test_a_link_leads_on_for_a_quarter_of_an_hour_and_no_longer() -> None:
     with pytest.raises(paging.Expired) as refused:
         paging.read_cursor(SECRET, "query", NOW + timedelta(minutes=15), cursor)
     assert refused.value.http == 410
+
+
+def test_a_link_shows_nothing_of_whom_it_leads_past() -> None:
+    cursor = paging.make_cursor(SECRET, "query", NOW, ["ouyang", "a"])
+    assert b"ouyang" not in base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "????", "AAAA", "é", "A" * 5000])
