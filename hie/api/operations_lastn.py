@@ -29,7 +29,7 @@ def lastn() -> Response:
     params = [(name, str(value)) for name, values in given.items() if name != "max" for value in values]
     if not any(name in OF_WHOM for name, _ in params):
         raise NotValid("$lastn needs the parameter patient or subject.")
-    with asking.hub().look() as session:
+    with asking.hub().begin() as session:
         how = asking.search_by(session, decision.where)
         found = newest(observations(how, params), most, how.zone)
         named = (one for name, value in params if name in OF_WHOM for one in value.split(","))

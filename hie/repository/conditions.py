@@ -15,6 +15,7 @@ from hie.repository.number_conditions import by_number, by_quantity
 from hie.repository.reference_conditions import (
     LOGICAL_ID,
     REFERENCE,
+    any_points_at,
     by_reference,
     is_within_patients,
     kept_with,
@@ -30,6 +31,7 @@ __all__ = [
     "REFERENCE",
     "Condition",
     "Manner",
+    "any_points_at",
     "bad_value",
     "check_effort",
     "condition",

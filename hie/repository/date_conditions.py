@@ -11,7 +11,7 @@ from sqlalchemy import and_, exists, or_
 
 from esb.fhir.search_parameters import Parameter
 from hie.repository import definitions
-from hie.repository.dates import Range, span
+from hie.repository.dates import EARLIEST, LATEST, Range, span
 from hie.repository.matching import Condition, Manner, bad_value, refuse
 from hie.schema.repository import Resource, SearchDate
 
@@ -69,10 +69,14 @@ COMPARISONS: dict[str, Callable[[datetime, datetime, Any, Any], Condition]] = {
     "le": lambda start, end, low, high: and_(low < end, or_(low < start, high <= end)),
     "sa": lambda start, end, low, high: low >= end,
     "eb": lambda start, end, low, high: high <= start,
-    "ap": lambda start, end, low, high: and_(
-        low < end + (end - start) / 10, high > start - (end - start) / 10
-    ),
+    "ap": lambda start, end, low, high: and_(low < _about(start, end)[1], high > _about(start, end)[0]),
 }
+
+
+def _about(start: datetime, end: datetime) -> Range:
+    """Return a range widened by a tenth at each end, within what a date can be."""
+    tenth = (end - start) / 10
+    return start - min(tenth, start - EARLIEST), end + min(tenth, LATEST - end)
 
 
 def at(parameter: Parameter, value: str, zone: tzinfo, column: Any) -> Condition:

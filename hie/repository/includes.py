@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -14,17 +15,19 @@ from esb.fhir.search_parameters import PARAMETERS, Parameter, values
 from hie.errors import Issue
 from hie.repository import definitions, tokens
 from hie.repository.chains import Reach
-from hie.repository.conditions import Condition, has_any, points_at
+from hie.repository.conditions import Condition, any_points_at, has_any
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.wanted import Include, Query
 from hie.schema.repository import Resource, ResourceKey
 
 MOST_INCLUDED = 1000  # resources that a page brings along
 MOST_ROUNDS = 20  # of :iterate
+MOST_SECONDS = 10  # that all of it may take
 CUT = Issue(
     "_include",
-    f"_include: there is more than the {MOST_INCLUDED} resources and {MOST_ROUNDS} rounds that a page brings "
-    "along; the rest is left out. Ask for a smaller page with _count, or name what is needed.",
+    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_ROUNDS} rounds and {MOST_SECONDS} "
+    "seconds that a page brings along; the rest is left out. Ask for a smaller page with _count, or name "
+    "what is needed.",
     "too-costly",
 )
 # As it is stored; what another server keeps is not brought along.
@@ -34,15 +37,20 @@ Key = tuple[str, str]
 
 
 def included(
-    session: Session, reach: Reach, query: Query, matches: Sequence[Match]
+    session: Session,
+    reach: Reach,
+    query: Query,
+    matches: Sequence[Match],
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[Match], list[Issue], set[str]]:
     """Return what a page brings along, each once and nothing of the page itself; a remark if it was cut; and
     whose records it is of.
 
     Args:
         reach: the policy's condition for a type.
+        clock: tells seconds; after MOST_SECONDS nothing more is looked for.
     """
-    bring = Bringing(session, reach, matches)
+    bring = Bringing(session, reach, matches, clock)
     around = list(matches)
     forward, back = list(dict.fromkeys(query.includes)), list(dict.fromkeys(query.revincludes))
     for _ in range(MOST_ROUNDS):
@@ -67,8 +75,12 @@ class Bringing:
     brought.
     """
 
-    def __init__(self, session: Session, reach: Reach, matches: Sequence[Match]) -> None:
+    def __init__(
+        self, session: Session, reach: Reach, matches: Sequence[Match], clock: Callable[[], float]
+    ) -> None:
         self._session = session
+        self._clock = clock
+        self._until = clock() + MOST_SECONDS
         self._reach = reach
         self._shown = {(type_, id_) for type_, id_, _ in matches}
         self.found: dict[Key, Match] = {}
@@ -102,14 +114,18 @@ class Bringing:
             if include.target in ("", type_):
                 ids.setdefault(type_, []).append(id_)
         for source in EVERY_TYPE if include.source == "*" else (include.source,):
-            for parameter in _references(source, include.code):
-                for type_, given in ids.items():
-                    if _may_point(parameter, type_):
-                        self._add(source, points_at(source, parameter, type_, given))
+            asked = [
+                (parameter, type_)
+                for parameter in _references(source, include.code)
+                for type_ in ids
+                if _may_point(parameter, type_)
+            ]
+            if asked:
+                self._add(source, any_points_at(source, asked, ids))
 
     def _add(self, type_: str, condition: Condition) -> None:
         room = MOST_INCLUDED - len(self.found)
-        if room <= 0:
+        if room <= 0 or self._clock() > self._until:
             self.is_cut = True
             return
         rows: Iterable[Any] = self._session.execute(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, literal, select, text
+from sqlalchemy import BigInteger, ColumnElement, any_, cast, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from hie.repository import tokens
 from hie.schema.repository import Resource, SearchText
 
 MOST_VALUES = 1000
-MOST_TEXTS = 2000  # different texts that one `:contains`, `:text` or `:below` may stand for
+MOST_TEXTS = 2000  # different texts that the token index is asked for at once
 Condition = ColumnElement[bool]
 EMPTY = text("'{}'::bigint[]")
 
@@ -90,18 +90,15 @@ def has_any(numbers: Sequence[int], how: Manner | None = None) -> Condition:
     return carried.bool_op("&&")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
 
 
-def texts_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> list[int]:
-    """Return the tokens of the texts at some elements that a condition over `SearchText` finds.
+def has_text_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> Condition:
+    """Return the condition that a text at some elements is as a condition over `SearchText` says.
 
-    Raises: NotSupported if they are more than can be searched for at once.
+    Few texts are looked up first, for the token index to find. Of many, each resource in reach is asked for
+    its own: what others have shows neither in the answer nor in a refusal.
     """
-    found = how.lookup(code).scalars(
-        select(SearchText.c.token)
-        .where(SearchText.c.path.in_([tokens.texts_of(path) for path in paths]), matches)
-        .distinct()
-        .limit(MOST_TEXTS + 1)
-    )
-    numbers = list(found)
-    if len(numbers) > MOST_TEXTS:
-        raise NotSupported(f"{code}: more than {MOST_TEXTS} different texts match; ask for more of the text.")
-    return numbers
+    at_paths = SearchText.c.path.in_([tokens.texts_of(path) for path in paths])
+    found = select(SearchText.c.token).where(at_paths, matches)
+    numbers = list(how.lookup(code).scalars(found.distinct().limit(MOST_TEXTS + 1)))
+    if len(numbers) <= MOST_TEXTS:
+        return has_any(numbers, how)
+    return found.where(SearchText.c.token == any_(Resource.tokens)).correlate(Resource).exists()

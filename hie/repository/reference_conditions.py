@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 
 from sqlalchemy import and_, false, not_, or_
@@ -96,18 +96,29 @@ def _by_identifier(type_: str, parameter: Parameter, values: Sequence[str], how:
 
 def points_at(type_: str, parameter: Parameter, target: str, ids: Sequence[str]) -> Condition:
     """Return the condition that a reference points at one of some resources; used by chains."""
-    if not ids:
-        return false()
-    conditions = []
-    wanted = []
-    for path in parameter.paths:
-        name = definitions.path_name(type_, path)
-        if path.target not in (None, target):
-            continue
-        if name == definitions.subject_path(type_) and target == "Patient":
-            conditions.append(kept_with(type_, ids))
-        else:
-            wanted += [tokens.by_reference(name, f"{target}/{id_}") for id_ in ids]
+    return any_points_at(type_, [(parameter, target)], {target: ids})
+
+
+def any_points_at(
+    type_: str, asked: Iterable[tuple[Parameter, str]], ids: Mapping[str, Sequence[str]]
+) -> Condition:
+    """Return the condition that one of some references points at one of some resources.
+
+    Args:
+        asked: each reference with a type it is to point at. ids: of the resources, by their type.
+    """
+    subjects: dict[str, None] = {}
+    wanted: dict[int, None] = {}
+    for parameter, target in asked:
+        for path in parameter.paths:
+            name = definitions.path_name(type_, path)
+            if path.target not in (None, target):
+                continue
+            if name == definitions.subject_path(type_) and target == "Patient":
+                subjects |= dict.fromkeys(ids[target])
+            else:
+                wanted |= dict.fromkeys(tokens.by_reference(name, f"{target}/{id_}") for id_ in ids[target])
+    conditions = [kept_with(type_, list(subjects))] if subjects else []
     if wanted:
-        conditions.append(has_any(wanted))
+        conditions.append(has_any(list(wanted)))
     return or_(false(), *conditions)

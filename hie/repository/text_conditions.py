@@ -9,7 +9,7 @@ from sqlalchemy import func, or_
 
 from esb.fhir.search_parameters import Parameter
 from hie.repository import definitions, tokens
-from hie.repository.matching import Condition, Manner, bad_value, has_any, refuse, texts_like, unescape
+from hie.repository.matching import Condition, Manner, bad_value, has_any, has_text_like, refuse, unescape
 from hie.schema.repository import SearchText
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+")
@@ -37,7 +37,7 @@ def by_string(
         else:
             wanted += [tokens.by_prefix(name, text) for name in names]
     if within:
-        wanted = texts_like(parameter.code, names, or_(*within), how)
+        return has_text_like(parameter.code, names, or_(*within), how)
     return has_any(wanted, how)
 
 
@@ -56,7 +56,7 @@ def by_uri(type_: str, parameter: Parameter, modifier: str, values: Sequence[str
             )
             for uri in asked
         ]
-        return has_any(texts_like(parameter.code, names, or_(*below), how), how)
+        return has_text_like(parameter.code, names, or_(*below), how)
     if modifier == "above":
         asked = [above for uri in asked for above in _above(parameter.code, uri)]
     return has_any([tokens.by_reference(name, uri) for name in names for uri in asked], how)

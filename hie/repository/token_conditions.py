@@ -18,10 +18,10 @@ from hie.repository.matching import (
     Manner,
     bad_value,
     has_any,
+    has_text_like,
     refuse,
     split_bar,
     split_bars,
-    texts_like,
     unescape,
 )
 from hie.schema.repository import Resource, ResourceKey, SearchText
@@ -92,7 +92,7 @@ def _with_text(type_: str, parameter: Parameter, values: Sequence[str], how: Man
             raise bad_value(parameter.code, "it has no letters or digits")
         begins.append(func.starts_with(SearchText.c.text, text))
     names = [definitions.path_name(type_, path) + ":text" for path in parameter.paths]
-    return has_any(texts_like(parameter.code, names, or_(*begins), how), how)
+    return has_text_like(parameter.code, names, or_(*begins), how)
 
 
 def _of_type(type_: str, parameter: Parameter, values: Sequence[str], how: Manner) -> Condition:

@@ -1,5 +1,6 @@
 """Chains, _has, _list and includes over the repository, each hop within the policy."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 from hie.errors import NotSupported
 from hie.repository import chains, includes, store
 from hie.repository import search as searching
-from hie.repository.search import Page, Search, TooCostly, search
+from hie.repository.definitions import EVERY_TYPE
+from hie.repository.search import Page, Search, TooCostly, bounded, is_quick, search
 from hie.repository.writes import Write
 from hie.schema.repository import Resource
 
@@ -286,6 +288,33 @@ def test_what_is_brought_along_is_cut_with_a_remark(world: Session, monkeypatch:
     found, remarks, _ = includes.included(world, lambda _: sa.true(), page.query, page.matches)
     assert len(found) == 2
     assert [remark.code for remark in remarks] == ["too-costly"]
+
+
+def test_what_takes_too_long_to_bring_is_cut_with_a_remark(world: Session) -> None:
+    page = ask(world, "Observation", ("_id", "o1"), ("_include", "Observation:*"))
+    ticks = itertools.chain([0.0, 1.0], itertools.repeat(includes.MOST_SECONDS + 1.0))
+    found, remarks, _ = includes.included(
+        world, lambda _: sa.true(), page.query, page.matches, clock=lambda: next(ticks)
+    )
+    assert len({type_ for type_, _, _ in found}) == 1
+    assert [remark.code for remark in remarks] == ["too-costly"]
+
+
+def test_everything_that_points_at_a_page_is_asked_for_once_per_type(world: Session) -> None:
+    asked = []
+    page = ask(world, "Patient", ("_id", "p1"), ("_revinclude", "*"))
+    sa.event.listen(world.connection(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+    found, *_ = includes.included(world, lambda _: sa.true(), page.query, page.matches)
+    assert "Observation/o1" in {f"{type_}/{id_}" for type_, id_, _ in found}
+    assert len(asked) <= len(EVERY_TYPE)
+
+
+def test_a_search_that_may_take_long_needs_a_transaction(engine: sa.Engine) -> None:
+    with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        assert is_quick([("_revinclude", "Observation:subject")])
+        assert not is_quick([("_revinclude", "*")])
+        with pytest.raises(RuntimeError, match="transaction"), bounded(session, [("_revinclude", "*")]):
+            pass
 
 
 def test_a_long_row_of_references_is_cut_with_a_remark(session: Session) -> None:

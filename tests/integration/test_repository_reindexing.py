@@ -14,6 +14,25 @@ from tests.integration.search_world import NOW, ZONE, ids, keep, observation, qu
 UNTOUCHED = (Resource.id, Resource.version, Resource.xid, Resource.updated_at, Resource.content)
 
 
+def texts(session: Session) -> set[str]:
+    return set(session.scalars(sa.select(SearchText.c.text)))
+
+
+def test_a_text_that_nobody_has_any_longer_is_dropped(fresh_database_url: str) -> None:
+    engine = sa.create_engine(fresh_database_url, hide_parameters=True)
+    with Session(engine) as session, session.begin():
+        for id_, name in (("corrected", "Lonely"), ("deleted", "Forgotten"), ("kept", "Present")):
+            keep(session, {"resourceType": "Practitioner", "id": id_, "name": [{"family": name}]})
+        keep(session, {"resourceType": "Practitioner", "id": "corrected", "name": [{"family": "Present"}]})
+        store.write(session, [Write("delete", "Practitioner", "deleted", facility="H01")], NOW)
+        assert texts(session) == {"lonely", "forgotten", "present"}
+    assert list(reindex(sessionmaker(engine), ZONE))[-1] == 2
+    with Session(engine) as session:
+        assert texts(session) == {"present"}
+        assert ids(session, "Practitioner", ("family:contains", "resen")) == {"corrected", "kept"}
+    engine.dispose()
+
+
 def test_a_lost_index_is_made_anew_and_no_version_changes(fresh_database_url: str) -> None:
     engine = sa.create_engine(fresh_database_url, hide_parameters=True)
     condition = {

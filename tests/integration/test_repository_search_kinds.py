@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from hie.errors import HieError, NotSupported, NotValid
+from hie.repository import matching
 from hie.terminology.feeding import feed
 from tests.integration.search_world import LOINC, UCUM, ids, keep, observation, quantity
 
@@ -98,6 +99,16 @@ def test_a_value_set_that_is_not_known_is_refused(codes: Session) -> None:
 def test_a_place_in_a_code_system_is_asked_for_with_the_system(codes: Session) -> None:
     with pytest.raises(NotValid):
         ids(codes, "Condition", ("code:below", "I10"))
+
+
+def test_many_different_texts_are_found_like_few(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"one": "Robertson", "two": "Robinson", "three": "Gibson", "four": "Smith"}
+    for id_, name in names.items():
+        keep(session, {"resourceType": "Patient", "id": id_, "name": [{"family": name}]})
+    few = ids(session, "Patient", ("family:contains", "son"))
+    monkeypatch.setattr(matching, "MOST_TEXTS", 2)
+    assert ids(session, "Patient", ("family:contains", "son")) == few == {"one", "two", "three"}
+    assert ids(session, "Patient", ("family:contains", "son"), ("_id", "two")) == {"two"}
 
 
 @pytest.mark.parametrize("modifier", ["exact", "contains", "identifier", "nonsense", "Patient"])
