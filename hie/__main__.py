@@ -159,6 +159,7 @@ def grant(config: Config, args: argparse.Namespace) -> None:
             username=args.username,
             days=args.days,
             reason=args.reason,
+            now=datetime.now(UTC),
             by=system_actor("operator"),
         )
 
