@@ -71,6 +71,7 @@ class Concept(Base):
     __table_args__ = (
         Index("ix_concept_ancestors", "ancestors", postgresql_using="gin"),
         Index("ix_concept_ordinal", "system_id", "ordinal"),
+        Index("ix_concept_lower", "system_id", text("lower(code)")),
     )
 
     system_id: Mapped[int] = mapped_column(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from hie.schema import CodeSystem, Concept
@@ -52,13 +52,18 @@ def shown(display: str, zh: str | None, en: str | None, language: str | None) ->
 
 def find(session: Session, system: CodeSystem, code: str) -> Found | None:
     """Return a concept of a code system, or None; a unit of measure is found by its grammar too."""
-    matches = Concept.code == code if system.is_case_sensitive else func.lower(Concept.code) == code.lower()
-    row = session.scalars(select(Concept).where(Concept.system_id == system.id, matches).limit(1)).first()
+    row = session.scalars(select(Concept).where(*_is(system, code)).limit(1)).first()
     if row is not None:
         return _found(system, row)
     if system.url == ucum.SYSTEM and ucum.is_unit(code):
         return Found(system.url, system.version, code, code, system.name)
     return None
+
+
+def _is(system: CodeSystem, code: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a concept has a code, with the case that its system minds or does not."""
+    matches = Concept.code == code if system.is_case_sensitive else func.lower(Concept.code) == code.lower()
+    return Concept.system_id == system.id, matches
 
 
 def _found(system: CodeSystem, row: Concept) -> Found:
@@ -90,7 +95,7 @@ def subsumes(session: Session, system: CodeSystem, one: str, other: str) -> str:
 
     Raises: NotKnown where a code is neither in the table nor told by its form.
     """
-    above_one, above_other = _above(session, system, one), _above(session, system, other)
+    (one, above_one), (other, above_other) = (_above(session, system, code) for code in (one, other))
     if one == other:
         return EQUIVALENT
     if one in above_other:
@@ -98,14 +103,15 @@ def subsumes(session: Session, system: CodeSystem, one: str, other: str) -> str:
     return SUBSUMED_BY if other in above_one else NOT_SUBSUMED
 
 
-def _above(session: Session, system: CodeSystem, code: str) -> list[str]:
-    wanted = select(Concept.ancestors).where(Concept.system_id == system.id, Concept.code == code)
-    found = session.scalar(wanted)
+def _above(session: Session, system: CodeSystem, code: str) -> tuple[str, list[str]]:
+    """Return a code as its system writes it, and the codes above it."""
+    wanted = select(Concept.code, Concept.ancestors).where(*_is(system, code))
+    found = session.execute(wanted.limit(1)).one_or_none()
     if found is not None:
-        return found
+        return found.code, found.ancestors
     told = list(told_by_form(system.url, code))
     if told or session.scalar(_stands_above(system, code)):
-        return told
+        return code, told
     raise NotKnown("The code system does not have this code; correct the code or its version.")
 
 

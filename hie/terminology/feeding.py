@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,23 +29,35 @@ def feed(
 ) -> None:
     """Let the tables follow a write of one of the three types; a deletion comes without a resource.
 
-    A hospital feeds only what stands under its own name, `urn:hie:H01:...`: what the region's codes mean
-    is not a hospital's to change. Without a url there is nothing to be named by.
+    A hospital feeds only what stands under its own name, `urn:hie:H01:...`, and of that only what is said of
+    its own codes: what the region's or another hospital's codes mean is not a hospital's to change. Without a
+    url there is nothing to be named by.
 
     Raises: NotValid.
     """
     remove(session, TABLES[type_], id_)
     if resource is None or not resource.get("url"):
         return
-    if facility is not None and not str(resource["url"]).startswith(f"urn:hie:{facility}:"):
-        return
     plain = json.loads(dumps(resource))
+    if facility is not None and not _keep_own(plain, f"urn:hie:{facility}:"):
+        return
     if plain.get("content") == "not-present" and named(session, CodeSystem, _canonical(plain)) is not None:
         # It only describes a code system whose concepts are here already.
         return
     row = FEEDERS[type_](session, plain)
     row.resource_id, row.is_written, row.facility = id_, True, facility
     session.flush()
+
+
+def _keep_own(resource: dict[str, Any], prefix: str) -> bool:
+    """Say whether a resource has a name of the hospital's own; leave out of it what names others' codes."""
+    if not str(resource["url"]).startswith(prefix):
+        return False
+    if not str(resource.get("valueSet", prefix)).startswith(prefix):
+        del resource["valueSet"]
+    if "group" in resource:
+        resource["group"] = [one for one in resource["group"] if one.get("source", "").startswith(prefix)]
+    return True
 
 
 def _canonical(resource: dict[str, Any]) -> str:
@@ -139,9 +152,9 @@ def composed(value_set: dict[str, Any]) -> dict[str, Any]:
     if value_set.get("compose"):
         return dict(value_set["compose"])
     systems: dict[str, list[dict[str, str]]] = {}
-    open_ = list((value_set.get("expansion") or {}).get("contains") or ())
+    open_ = deque((value_set.get("expansion") or {}).get("contains") or ())
     while open_:
-        one = open_.pop(0)
+        one = open_.popleft()
         open_ += one.get("contains") or ()
         if one.get("code") and not one.get("abstract"):
             listed = {"code": one["code"]} | ({"display": one["display"]} if one.get("display") else {})

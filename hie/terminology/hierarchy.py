@@ -85,21 +85,22 @@ def _icd9(code: str) -> tuple[str, ...]:
 
 
 MOST_ABOVE = 500
+TOO_DEEP = f"A code has more than {MOST_ABOVE} codes above it: too deep to be kept."
 BY_FORM: dict[str, Callable[[str], tuple[str, ...]]] = {ICD10: _icd10, ICD9_CM3: _icd9}
 
 
 def closure(parents: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """Return every code above each code of a table of parents; a code may have several.
 
-    Raises: NotValid if a code stands above itself.
+    Raises: NotValid if a code stands above itself, or too many stand above it.
     """
     done: dict[str, list[str]] = {}
     for start in parents:
-        open_: list[str] = [start]
+        open_, under = [start], {start}
         while open_:
             code = open_[-1]
             if code in done:
-                open_.pop()
+                under.remove(open_.pop())
                 continue
             missing = next((one for one in parents.get(code, ()) if one not in done), None)
             if missing is None:
@@ -107,11 +108,14 @@ def closure(parents: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
                 for one in parents.get(code, ()):
                     above |= dict.fromkeys((*done[one], one))
                 if len(above) > MOST_ABOVE:
-                    raise NotValid(f"A code has more than {MOST_ABOVE} codes above it: too deep to be kept.")
+                    raise NotValid(TOO_DEEP)
                 done[code] = list(above)
-                open_.pop()
-            elif missing in open_:
+                under.remove(open_.pop())
+            elif missing in under:
                 raise NotValid("A concept stands above itself; correct the parents of the code system.")
+            elif len(open_) > MOST_ABOVE:
+                raise NotValid(TOO_DEEP)
             else:
                 open_.append(missing)
+                under.add(missing)
     return done

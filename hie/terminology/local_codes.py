@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, case, cast, exists, func, not_, select, text, tuple_
+from sqlalchemy import ColumnElement, case, cast, exists, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,8 @@ EQUIVALENCES = frozenset(
     | {"unmatched"}
 )  # fmt: skip
 LEFT_OUT = ("coding", "meta")
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+FORMULA_AS_TEXT = re.compile(r"^'('*[=+\-@\t\r])")
 Key = tuple[str, str, str]
 
 
@@ -162,11 +164,13 @@ def unmapped(session: Session, facility: str | None = None, limit: int | None = 
     Translated is what a current map holds, also as `unmatched`, and what the hospital's front-end processor
     had translated already.
     """
+    own = func.concat("urn:hie:", ConceptMap.facility, ":")
     is_mapped = exists(
         select(ConceptMapRow.map_id)
         .join(ConceptMap, ConceptMap.id == ConceptMapRow.map_id)
         .where(
             ConceptMap.is_current,
+            or_(ConceptMap.facility.is_(None), func.starts_with(LocalCode.system, own)),
             ConceptMapRow.source_system == LocalCode.system,
             ConceptMapRow.source_code == LocalCode.code,
         )
@@ -179,16 +183,23 @@ def unmapped(session: Session, facility: str | None = None, limit: int | None = 
 
 
 def work_list(codes: list[LocalCode]) -> str:
-    """Return local codes as the CSV that is filled in and given back to `read_answers`."""
+    """Return local codes as the CSV that is filled in and given back to `map_answers`.
+
+    A spreadsheet takes what begins with = + - @ for a formula; an apostrophe before it says that it is text.
+    """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(FIELDS)
     for one in codes:
-        row = (one.facility, one.system, one.code, one.display, one.count)
+        row = (one.facility, one.system, _as_text(one.code), _as_text(one.display), one.count)
         writer.writerow(
             (*row, one.first_seen.isoformat(), one.last_seen.isoformat(), one.example_type, "", "", "", "")
         )
     return written.getvalue()
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if FORMULA.match(cell) else cell
 
 
 def map_answers(session: Session, raw: bytes) -> dict[str, int]:
@@ -202,7 +213,8 @@ def map_answers(session: Session, raw: bytes) -> dict[str, int]:
     problems: list[Issue] = []
     answers: dict[str, dict[tuple[str, str], Pair]] = {}
     lines: dict[tuple[str, str], int] = {}
-    for line, row in rows_of(text_of(raw), {name: (name,) for name in FIELDS}, {}, needed):
+    for line, cells in rows_of(text_of(raw), {name: (name,) for name in FIELDS}, {}, needed):
+        row = {name: FORMULA_AS_TEXT.sub(r"\1", cell) for name, cell in cells.items()}
         equivalence = row.get("equivalence") or ("equivalent" if row["target_code"] else "")
         if not equivalence:
             continue

@@ -102,7 +102,8 @@ def compose_of(session: Session, canonical: str) -> dict[str, Any]:
     known = select(CodeSystem).where(CodeSystem.value_set == url, CodeSystem.is_current)
     if version:
         known = known.where(CodeSystem.version == version)
-    system = session.scalars(known.limit(1)).one_or_none()
+    region_first = known.order_by(CodeSystem.facility.is_not(None), CodeSystem.url)
+    system = session.scalars(region_first.limit(1)).one_or_none()
     if system is None:
         raise NotKnown(
             "This value set is not known here; write it as a ValueSet resource, or correct its url."

@@ -101,15 +101,18 @@ def _fields(
     folded = [name.casefold() for name in names]
     found = dict(enumerate(folded))
     taken: set[str] = set()
+    chosen: set[int] = set()
     for field, name in given.items():
         if name.casefold() not in folded:
             raise NotLoaded(f"The file has no column {name}; its columns are: {', '.join(names)}.")
         found[folded.index(name.casefold())] = field
+        chosen.add(folded.index(name.casefold()))
         taken.add(field)
     for field, aliases in known.items():
         at = next((folded.index(alias) for alias in aliases if alias in folded), None)
         if field not in taken and at is not None:
             found[at] = field
+            chosen.add(at)
             taken.add(field)
     if missing := [field for field in needed if field not in taken]:
         listed = ", ".join(names) or "none"
@@ -117,7 +120,8 @@ def _fields(
             f"No column for {', '.join(missing)}; the columns are: {listed}."
             f" Name it with --columns {missing[0]}=NAME."
         )
-    return [found[number] for number in range(len(names))]
+    # Another column that happens to be called like a field that is read from elsewhere holds none.
+    return [found[n] if n in chosen or found[n] not in taken else f"column {n}" for n in range(len(names))]
 
 
 def _problem(row: dict[str, str], kind: Kind, first_at: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import case, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from hie.errors import NotValid
@@ -122,7 +122,9 @@ def put(session: Session, row: Table) -> None:
     """
     table = type(row)
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-    session.execute(delete(table).where(table.url == row.url, table.version == row.version))
+    same = delete(table).where(table.url == row.url, table.version == row.version)
+    if any(session.scalars(same.returning(table.is_current)).all()):
+        _make_current(session, table, row.url)
     row.is_current = not _holds_less(session, row)
     if row.is_current:
         session.execute(update(table).where(table.url == row.url).values(is_current=False))
@@ -139,7 +141,7 @@ def _holds_less(session: Session, row: Table) -> bool:
     return known is not None and HOLDS.get(row.content, 0) < HOLDS.get(known, 0)
 
 
-def remove(session: Session, table: type[CodeSystem] | type[ValueSet] | type[ConceptMap], id_: str) -> None:
+def remove(session: Session, table: type[Table], id_: str) -> None:
     """Take away what was written under an id of the API; the version before becomes the current one."""
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     gone = session.execute(
@@ -147,5 +149,11 @@ def remove(session: Session, table: type[CodeSystem] | type[ValueSet] | type[Con
     ).all()
     for url, was_current in gone:
         if was_current:
-            newest = select(table.id).where(table.url == url).order_by(table.id.desc()).limit(1)
-            session.execute(update(table).where(table.id == newest.scalar_subquery()).values(is_current=True))
+            _make_current(session, table, url)
+
+
+def _make_current(session: Session, table: type[Table], url: str) -> None:
+    """Let the newest of the versions that hold most be the current one."""
+    most = (case(HOLDS, value=CodeSystem.content, else_=0).desc(),) if table is CodeSystem else ()
+    best = select(table.id).where(table.url == url).order_by(*most, table.id.desc()).limit(1)
+    session.execute(update(table).where(table.id == best.scalar_subquery()).values(is_current=True))

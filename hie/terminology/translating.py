@@ -56,7 +56,9 @@ def translate(session: Session, asked: Question, map_: ConceptMap | None) -> lis
         statement = statement.where(ConceptMap.is_current, ConceptMap.status != "retired")
     for column, wanted in ((ConceptMap.source_uri, asked.source), (ConceptMap.target_uri, asked.target)):
         if wanted is not None:
-            statement = statement.where(or_(column == wanted, column.like(f"{wanted}|%")))
+            statement = statement.where(
+                or_(column == wanted, column.startswith(f"{wanted}|", autoescape=True))
+            )
     rows = session.execute(statement.order_by(ConceptMap.url, ConceptMapRow.ordinal)).all()
     found: dict[Match, None] = {}
     for equivalence, system, code, display, url in rows:

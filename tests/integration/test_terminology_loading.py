@@ -150,6 +150,14 @@ def test_columns_can_be_named(session: Session):
         load_table(session, ICD10, raw, version="2", columns={"code": "c"})
 
 
+def test_a_column_that_is_named_wins_over_one_that_is_called_like_the_field(session: Session) -> None:
+    raw = "编码,名称,code\nA01,伤寒,9999\n".encode()
+    load_table(session, ICD10, raw, version="1", columns={"code": "编码", "display": "名称"})
+    assert session.scalars(
+        select(Concept.code).join(CodeSystem).where(CodeSystem.url == ICD10.url)
+    ).all() == ["A01"]
+
+
 def test_a_table_needs_a_version(session: Session):
     with pytest.raises(NotLoaded, match="--version"):
         load_table(session, ICD10, b"code,display\nA01,one\n")

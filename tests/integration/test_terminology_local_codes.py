@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from hie.repository.store import write
 from hie.repository.writes import Write
+from hie.schema import ConceptMap
 from hie.terminology.kinds import KINDS
 from hie.terminology.loading import load_base
 from hie.terminology.local_codes import gather, map_answers, unmapped, work_list
 from hie.terminology.reading import NotLoaded
+from hie.terminology.storing import Pair, put_map
 from hie.terminology.translating import Question, translate
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -130,6 +132,29 @@ def test_a_filled_list_maps_the_codes_in_both_directions(engine_of_one: sa.Engin
         assert (back.system, back.code) == (ITEM, "K")
         (nothing,) = translate(session, Question(ITEM, "OLD"), None)
         assert not nothing.is_match
+
+
+def test_a_code_that_looks_like_a_formula_is_text_in_the_list_and_comes_back_as_it_was(
+    engine_of_one: sa.Engine,
+) -> None:
+    for number, code in enumerate(("+", "=1+1", "'=x", "K")):
+        store(engine_of_one, observation(str(number), coding(code, display="=HYPERLINK(1)")))
+    with Session(engine_of_one) as session, session.begin():
+        gather(session)
+        rows = list(csv.DictReader(io.StringIO(work_list(unmapped(session)))))
+        assert {row["code"] for row in rows} == {"'+", "'=1+1", "''=x", "K"}
+        assert {row["display"] for row in rows} == {"'=HYPERLINK(1)"}
+        lines = [f"H01,{ITEM},{row['code']},{LOINC},2823-3," for row in rows]
+        assert map_answers(session, answers(*lines)) == {"H01": 4}
+        assert unmapped(session) == []
+
+
+def test_another_hospitals_map_takes_no_code_off_the_list(engine_of_one: sa.Engine) -> None:
+    store(engine_of_one, observation("a", coding("K")))
+    with Session(engine_of_one) as session, session.begin():
+        pair = Pair(ITEM, "K", None, LOINC, "2823-3", None)
+        put_map(session, ConceptMap(url="urn:hie:H02:x", version="", name="x", facility="H02"), [pair])
+    assert listed(engine_of_one) == [("K", 1)]
 
 
 def test_a_second_list_adds_to_the_map_and_corrects_it(engine_of_one: sa.Engine):

@@ -3,12 +3,17 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from hie.errors import NotValid
+from hie.schema import CodeSystem
 from hie.terminology import ancestors, codes_of, descendants, is_subsumed
+from hie.terminology.concepts import subsumes
 from hie.terminology.errors import NotKnown
 from hie.terminology.feeding import feed
+from hie.terminology.hierarchy import MOST_ABOVE, closure
+from hie.terminology.translating import Question, translate
 
 ANIMALS = "http://example.org/animals"
 PLANTS = "http://example.org/plants"
@@ -203,3 +208,81 @@ def test_a_hospital_defines_its_own_codes_only(animals: Session):
     own = {"url": "urn:hie:H01:item", "content": "complete", "concept": [_concept("K")]}
     feed(animals, "CodeSystem", "h01-own", own, "H01")
     assert codes(animals, {"system": "urn:hie:H01:item"}) == {"K"}
+
+
+def test_a_hospital_takes_no_name_of_the_regions_for_its_codes(animals: Session) -> None:
+    own = {"url": "urn:hie:H01:item", "content": "complete", "concept": [_concept("K")]}
+    feed(animals, "CodeSystem", "h01-own", own | {"valueSet": "http://example.org/all"}, "H01")
+    with pytest.raises(NotKnown):
+        codes_of(animals, "http://example.org/all")
+    feed(animals, "CodeSystem", "h01-own", own | {"valueSet": "urn:hie:H01:all"}, "H01")
+    assert {code for _, code in codes_of(animals, "urn:hie:H01:all")} == {"K"}
+
+
+def test_a_hospital_translates_its_own_codes_only(animals: Session) -> None:
+    def group(source: str) -> Json:
+        target = [{"code": "duck", "equivalence": "equivalent"}]
+        return {"source": source, "target": ANIMALS, "element": [{"code": "x", "target": target}]}
+
+    groups = [group(source) for source in (PLANTS, "urn:hie:H02:item", "urn:hie:H01:item")]
+    feed(animals, "ConceptMap", "h01-map", {"url": "urn:hie:H01:x", "group": groups}, "H01")
+    known = {one["source"]: translate(animals, Question(one["source"], "x"), None) for one in groups}
+    assert {source for source, found in known.items() if found} == {"urn:hie:H01:item"}
+
+
+@pytest.mark.parametrize("way", ["deleted", "replaced"])
+def test_a_part_of_a_table_is_never_what_is_left(animals: Session, way: str) -> None:
+    write(
+        animals, "CodeSystem", "part", url=ANIMALS, version="2", content="fragment", concept=[_concept("cat")]
+    )
+    write(
+        animals, "CodeSystem", "new", url=ANIMALS, version="3", content="complete", concept=[_concept("dog")]
+    )
+    assert codes(animals, {"system": ANIMALS}) == {"dog"}
+    if way == "deleted":
+        feed(animals, "CodeSystem", "new", None, None)
+    else:
+        write(animals, "CodeSystem", "other", url=ANIMALS, version="3", content="fragment", concept=[])
+    assert "duck" in codes(animals, {"system": ANIMALS})
+
+
+def test_maps_for_a_value_set_are_asked_for_by_its_whole_name(animals: Session) -> None:
+    element = {"code": "oak", "target": [{"code": "duck", "equivalence": "equivalent"}]}
+    groups = [{"source": PLANTS, "target": ANIMALS, "element": [element]}]
+    write(
+        animals,
+        "ConceptMap",
+        "m",
+        url="http://example.org/m",
+        sourceUri="http://example.org/vs|1",
+        group=groups,
+    )
+    for asked, count in (("http://example.org/vs", 1), ("http://example.org/v_", 0), ("%", 0)):
+        assert len(translate(animals, Question(PLANTS, "oak", source=asked), None)) == count
+
+
+def test_codes_whose_case_does_not_matter_stand_where_they_stand(session: Session) -> None:
+    tree = [_concept("Bird", _concept("Duck"))]
+    url = "http://example.org/loud"
+    write(session, "CodeSystem", "loud", url=url, content="complete", caseSensitive=False, concept=tree)
+    system = session.scalars(sa.select(CodeSystem).where(CodeSystem.url == url)).one()
+    assert subsumes(session, system, "BIRD", "duck") == "subsumes"
+    assert subsumes(session, system, "duck", "DUCK") == "equivalent"
+
+
+def test_a_row_of_parents_that_is_too_long_is_refused_before_it_is_walked() -> None:
+    parents = {str(n): [str(n + 1)] for n in range(100_000)}
+    walked = _Counted(parents)
+    with pytest.raises(NotValid, match="too deep"):
+        closure(walked)
+    assert walked.asked < 5 * MOST_ABOVE
+
+
+class _Counted(dict[str, list[str]]):
+    """A table of parents that counts how often it is asked."""
+
+    asked = 0
+
+    def get(self, *given: Any) -> Any:
+        self.asked += 1
+        return super().get(*given)

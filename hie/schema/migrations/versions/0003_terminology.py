@@ -126,6 +126,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_concept_ancestors", "concept", ["ancestors"], unique=False, postgresql_using="gin")
     op.create_index("ix_concept_ordinal", "concept", ["system_id", "ordinal"], unique=False)
+    op.create_index("ix_concept_lower", "concept", ["system_id", sa.text("lower(code)")], unique=False)
     op.create_table(
         "concept_map_row",
         sa.Column("map_id", sa.Integer(), nullable=False),
