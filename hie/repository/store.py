@@ -175,13 +175,17 @@ def _delete(state: State, change: _Change, moment: _Moment) -> Outcome:
 
 
 def _patch(state: State, change: _Change, moment: _Moment) -> Outcome:
-    """Apply a patch to the present content, even if it is newer: a merge that arrives late is still one.
+    """Apply a patch to the present content; one that arrives late has been overtaken by what is there.
 
-    What comes out is checked against R4, as every other content was before it came here.
+    A merge that arrives late is still one. What comes out is checked against R4, as every other content was
+    before it came here.
     """
     present = state.present
     if not present.number or present.deleted:
         raise NotFound(f"There is no {state.type}/{state.id} to patch.")
+    late = _order(state, change.write, moment) < present.order
+    if late and not _is_merge(change.write.patch):
+        return _outcome(state, "superseded", b"")
     resource = patched(present.content, change.write.patch or [])
     if resource.get("resourceType") != state.type or resource.get("id") != state.id:
         raise NotValid("A patch may not change the resource's type or id.")
@@ -192,6 +196,11 @@ def _patch(state: State, change: _Change, moment: _Moment) -> Outcome:
         state.touch(order)
         return _outcome(state, "unchanged", present.content)
     return _replace(state, result, order, moment)
+
+
+def _is_merge(patch: list[dict[str, Any]] | dict[str, Any] | None) -> bool:
+    """Say whether a JSON Patch links a Patient to the one that replaces it."""
+    return isinstance(patch, list) and any(str(one.get("path")).split("/")[1:2] == ["link"] for one in patch)
 
 
 def _order(state: State, write: Write, moment: _Moment) -> Order:

@@ -48,7 +48,7 @@ class NotYours(Rejected):
 class Outcome:
     """What became of a write.
 
-    fate: created, updated, deleted; `superseded` if a newer snapshot is there already; `kept` if a
+    fate: created, updated, deleted; `superseded` if a newer version is there already; `kept` if a
         placeholder was not needed; `unchanged` if the content was there already.
     version: its version number; 0 for `kept`, which is not looked at.
     content: the stored text of that version; empty for kept and deleted.

@@ -181,19 +181,34 @@ def test_however_it_is_cut_into_batches_a_resource_that_moves_is_one(session: Se
     assert sorted([*past, present]) == list(range(1, 9))
 
 
-def test_a_patch_keeps_digits_and_applies_even_to_what_is_newer(session: Session) -> None:
+def patched(session: Session, type_: str, id_: str, seq: int, patch: list[Any]) -> Outcome:
+    return write(session, Write("patch", type_, id_, facility="H01", order=order(seq), patch=patch))[0]
+
+
+def test_a_patch_keeps_digits_and_makes_no_version_twice(session: Session) -> None:
     write(session, put("128.50", order(5)))
     patch = [{"op": "replace", "path": "/status", "value": "amended"}]
-    changed = write(
-        session, Write("patch", "Observation", "o1", facility="H01", order=order(1), patch=patch)
-    )[0]
+    changed = patched(session, "Observation", "o1", 6, patch)
     assert changed.fate == "updated"
     assert b'"status":"amended"' in changed.content
     assert b"128.50" in changed.content
-    again = write(session, Write("patch", "Observation", "o1", facility="H01", order=order(1), patch=patch))[
-        0
+    assert patched(session, "Observation", "o1", 6, patch).fate == "unchanged"
+
+
+def test_a_patch_that_arrives_late_changes_nothing_unless_it_is_a_merge(session: Session) -> None:
+    one = {"resourceType": "Patient", "id": "p1", "telecom": [{"system": "phone", "value": "2"}]}
+    write(session, Write("put", "Patient", "p1", one, facility="H01", order=order(5)))
+    phone = [{"op": "add", "path": "/telecom", "value": [{"system": "phone", "value": "1"}]}]
+    assert patched(session, "Patient", "p1", 4, phone).fate == "superseded"
+    link = [{"other": {"reference": "Patient/p2"}, "type": "replaced-by"}]
+    merge = [
+        {"op": "add", "path": "/active", "value": False},
+        {"op": "add", "path": "/link", "value": link},
     ]
-    assert again.fate == "unchanged"
+    merged = patched(session, "Patient", "p1", 4, merge)
+    assert merged.fate == "updated"
+    assert b'"value":"2"' in merged.content
+    assert patched(session, "Patient", "p1", 5, phone).fate == "updated"
 
 
 @pytest.mark.parametrize(
