@@ -23,7 +23,7 @@ from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, parameters
 
 log = structlog.get_logger(__name__)
 
-# One full batch: with esb.relay.MAX_ENVELOPE_BYTES it bounds what a queue may hold in memory here.
+# One full batch. An envelope has about esb.relay.MAX_ENVELOPE_BYTES, unless one message alone is larger.
 PREFETCH = 200
 IDLE_S = 0.5
 TAKE_OVER_AFTER_S = 10.0

@@ -16,11 +16,12 @@ from hie.repository.writes import Order, Write
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An entry of a facility with the writes it asks for."""
+    """An entry of a facility with the writes it asks for, and how many bytes its Bundle has."""
 
     facility: str
     entry: Entry
     writes: tuple[Write, ...]
+    size: int
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -33,7 +34,8 @@ def read_entry(facility: str, entry: Entry) -> Item:
 
     Raises: NotValid with the elements at fault, Malformed, TooLarge, NotSupported.
     """
-    bundle = loads(entry.body())
+    body = entry.body()
+    bundle = loads(body)
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
         raise NotValid("The entry is not a transaction Bundle.")
     requests = bundle.get("entry")
@@ -43,7 +45,7 @@ def read_entry(facility: str, entry: Entry) -> Item:
         )
     order = (entry.source_at, entry.epoch, entry.seq)
     writes = [_write(one, f"Bundle.entry[{n}]", facility, order) for n, one in enumerate(requests)]
-    return Item(facility, entry, tuple(writes))
+    return Item(facility, entry, tuple(writes), len(body))
 
 
 def _write(one: dict[str, Any], path: str, facility: str, order: Order) -> Write:

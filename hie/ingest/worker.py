@@ -39,6 +39,8 @@ from hie.security.actor import Actor
 log = structlog.get_logger(__name__)
 
 MAX_ENTRIES = 200
+# What one transaction unpacks and reads: a Bundle in memory is several times its bytes.
+MAX_READ_BYTES = 16 * 1024 * 1024
 UNKNOWN = "The hub failed on this message again and again for a reason nobody foresaw; ask its operator."
 UNREADABLE = "The hub could not read this message for a reason nobody foresaw; ask its operator."
 Key = tuple[str, int, int]
@@ -80,7 +82,9 @@ class Worker:
         """
         entries, faults = self._open(deliveries)
         for begin in range(0, len(entries), MAX_ENTRIES):
-            self._take_in(queue, entries[begin : begin + MAX_ENTRIES])
+            rest: Sequence[tuple[str, Entry]] = entries[begin : begin + MAX_ENTRIES]
+            while rest:
+                rest = self._take_in(queue, rest)
         self._refuse(faults)
         return {delivery.tag for delivery, _ in faults}
 
@@ -104,12 +108,15 @@ class Worker:
                 faults.append((delivery, Malformed()))
         return entries, faults
 
-    def _take_in(self, queue: str, entries: Sequence[tuple[str, Entry]]) -> None:
-        """Settle the entries in one transaction; one by one where the database refuses what they share."""
+    def _take_in(self, queue: str, entries: Sequence[tuple[str, Entry]]) -> Sequence[tuple[str, Entry]]:
+        """Settle the entries in one transaction; one by one where the database refuses what they share.
+
+        Returns: those that were left for the next transaction, because together they are too large.
+        """
         try:
             with Session(self.engine) as session, session.begin():
                 _check_alone(session, queue)
-                self._settle(session, entries)
+                left = self._settle(session, entries)
         except _Failing as failing:
             self._count(failing.key)
             raise NotNow("A message fails for an unknown reason; it is tried again.") from None
@@ -121,27 +128,33 @@ class Worker:
             if len(entries) > 1:
                 for one in entries:
                     self._take_in(queue, [one])
-                return
+                return []
             facility, entry = entries[0]
             self._count((facility, entry.epoch, entry.seq))
             raise NotNow("The database refused a message; it is tried again.") from None
         self.stored()
+        return left
 
-    def _settle(self, session: Session, entries: Sequence[tuple[str, Entry]]) -> None:
-        """Store what can be stored. Raises: _Failing if an entry fails for an unknown reason."""
+    def _settle(self, session: Session, entries: Sequence[tuple[str, Entry]]) -> Sequence[tuple[str, Entry]]:
+        """Store what can be stored; return what was left unread.
+
+        Raises: _Failing if an entry fails for an unknown reason.
+        """
         ledger = Ledger(datetime.now(UTC))
         fresh = _not_taken(session, entries, ledger)
         tries = _tries(session, fresh)
         tired = {key for key, count in tries.items() if count >= self.config.ingest_tries}
-        items, refused = _read([one for one in fresh if _key(*one) not in tired])
+        items, refused, left = _read([one for one in fresh if _key(*one) not in tired])
         refused += [Refused(*one, UNKNOWN) for one in fresh if _key(*one) in tired]
         self._store(session, items, ledger, refused)
         for one in refused:
             log.warning("ingest.set_aside", facility=one.facility, seq=one.entry.seq, reason=one.reason)
             put_aside(session, *one, ledger)
-        if tries:
-            session.execute(delete(attempt).where(attempt.c.message_id.in_([_name(k) for k in tries])))
+        settled = tries.keys() - {_key(*one) for one in left}
+        if settled:
+            session.execute(delete(attempt).where(attempt.c.message_id.in_([_name(k) for k in settled])))
         close_ledger(session, ledger)
+        return left
 
     def _store(self, session: Session, items: Sequence[Item], ledger: Ledger, refused: list[Refused]) -> None:
         """Store the items together; halve where that fails, until each that is at fault stands alone."""
@@ -212,11 +225,17 @@ class Worker:
             raise NotNow("The database is away; the messages wait.") from None
 
 
-def _read(entries: Sequence[tuple[str, Entry]]) -> tuple[list[Item], list[Refused]]:
-    items, refused = [], []
-    for facility, entry in entries:
+def _read(
+    entries: Sequence[tuple[str, Entry]],
+) -> tuple[list[Item], list[Refused], Sequence[tuple[str, Entry]]]:
+    """Return what was read, what cannot be read, and what is left, for the others are large already."""
+    items, refused, size = [], [], 0
+    for number, (facility, entry) in enumerate(entries):
+        if size >= MAX_READ_BYTES:
+            return items, refused, entries[number:]
         try:
             items.append(read_entry(facility, entry))
+            size += items[-1].size
         except HieError as fault:
             refused.append(Refused(facility, entry, reason_of(fault)))
         except Exception as error:
@@ -227,7 +246,7 @@ def _read(entries: Sequence[tuple[str, Entry]]) -> tuple[list[Item], list[Refuse
                 exc_info=without_text(error),
             )
             refused.append(Refused(facility, entry, UNREADABLE))
-    return items, refused
+    return items, refused, []
 
 
 def reason_of(fault: HieError) -> str:

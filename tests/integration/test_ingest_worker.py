@@ -421,6 +421,25 @@ def test_a_limit_of_the_database_is_not_taken_for_its_absence(
     assert fates(hub) == {1: "stored", 2: "set_aside"}
 
 
+def test_large_entries_are_read_a_few_at_a_time_and_all_are_stored_in_order(
+    hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = []
+
+    def store(session: Session, items: Any, *more: Any) -> None:
+        together.append([item.entry.seq for item in items])
+        storing.store_items(session, items, *more)
+
+    monkeypatch.setattr(worker, "store_items", store)
+    size = len(made(1, entry(patient(name="名1"))).body())
+    monkeypatch.setattr(worker, "MAX_READ_BYTES", 2 * size)
+    entries = [made(n, entry(patient(name=f"名{n}")), at=AT + timedelta(minutes=n)) for n in range(1, 6)]
+    hub.handle("ingest.0", [sealed([*entries, entries[0]])])
+    assert together == [[1, 2], [3, 4], [5]]
+    assert receipts(hub)[-1] == (5, "stored")
+    assert count(hub, ResourceHistory) == 4
+
+
 def test_an_entry_that_breaks_its_reader_is_set_aside(
     hub: worker.Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
