@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    delete,
     select,
     text,
     tuple_,
@@ -51,6 +52,8 @@ def inbox_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
         Column("received_at", DateTime(timezone=True), nullable=False),
         Column("fate", String(16), nullable=False),
         Column("reason", String(500)),
+        # Rows come in the order of their time: a few blocks say where the old ones are.
+        Index("ix_inbox_received_at", "received_at", postgresql_using="brin"),
     )
     set_aside = Table(
         "set_aside",
@@ -90,6 +93,31 @@ def taken(
         )
     )
     return {(row.facility, row.epoch, row.seq): (row.fate, row.reason) for row in rows}
+
+
+def prune_inbox(
+    connection: Connection,
+    tables: tuple[Table, Table, Table],
+    *,
+    before: datetime,
+    limit: int = 5000,
+) -> int:
+    """Delete what was settled before an instant, a bounded number at a time; return how many.
+
+    What is set aside stays, and what it holds, until a re-drive has stored it.
+    """
+    inbox, set_aside, attempt = tables
+    old = {
+        inbox: (inbox.c.received_at < before) & (inbox.c.fate != "set_aside"),
+        set_aside: set_aside.c.redriven_at < before,
+        attempt: attempt.c.at < before,
+    }
+    gone = 0
+    for table, is_old in old.items():
+        key = tuple_(*table.primary_key.columns)
+        some = select(*table.primary_key.columns).where(is_old).limit(limit)
+        gone += connection.execute(delete(table).where(key.in_(some))).rowcount
+    return gone
 
 
 def take(connection: Connection, inbox: Table, rows: Sequence[Taken]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from esb.envelope import CONTENT_TYPE, TYPE, VERSION, Entry, pack
 from esb.errors import NotNow, Rejected
@@ -268,7 +269,7 @@ class Relay:
                 continue
             try:
                 found, _ = self._step()
-            except (OperationalError, NotNow) as error:
+            except (OperationalError, PoolTimeoutError, NotNow) as error:
                 log.warning("relay.not_now", kind=type(error).__name__)
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -3,18 +3,21 @@
 import os
 import signal
 import threading
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from esb.collector import rest_collector
 from esb.consumer import Consumer
+from esb.inbox import prune_inbox
 from esb.outbox import prune
 from esb.publisher import Publisher
 from esb.relay import Relay, Sender
@@ -25,7 +28,7 @@ from hie.directory.own_keys import read_own_keys
 from hie.errors import Rejected
 from hie.ingest.opening import Directory
 from hie.ingest.worker import Worker
-from hie.schema.exchange import outbox
+from hie.schema.exchange import attempt, inbox, outbox, set_aside
 from hie.security.chain import seal_audit
 
 log = structlog.get_logger(__name__)
@@ -35,6 +38,10 @@ CHORES_LOCK = 0x43484F52
 CHORES_EVERY_S = 2.0
 SEAL_EVERY_S = 30.0
 PRUNE_AFTER = timedelta(days=7)
+# A processor sends again for as long as it has no receipt: every 80 minutes at the latest while it runs.
+# What comes after this all the same finds its version stored, and changes nothing.
+FORGET_AFTER = timedelta(days=180)
+FORGET_EVERY_S = 3600.0
 RESEND_AFTER = timedelta(seconds=30)
 
 
@@ -86,7 +93,7 @@ def exit_at_once(args: threading.ExceptHookArgs) -> None:
 
 
 class Chores:
-    """What one of the ingest processes does for all: it relays receipts, seals the trail, prunes the outbox.
+    """What one of the ingest processes does for all: it relays receipts, seals the trail, prunes.
 
     An advisory lock on a connection of its own says which one; when that is lost, another takes over.
     """
@@ -94,20 +101,17 @@ class Chores:
     def __init__(self, config: Config, engine: Engine, sender: Sender, name: str) -> None:
         self._config, self._engine, self._sender, self._name = config, engine, sender, name
         self._relay: Relay | None = None
-        self._threads: Sequence[threading.Thread] = ()
+        self._thread: threading.Thread | None = None
 
     def start(self, stopping: threading.Event) -> None:
-        """Begin on threads of their own."""
-        self._threads = [
-            threading.Thread(target=self._run, args=(stopping,), name="chores", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        """Begin on a thread of its own."""
+        self._thread = threading.Thread(target=self._run, args=(stopping,), name="chores", daemon=True)
+        self._thread.start()
 
     def join(self) -> None:
         """Wait for the step under way."""
-        for thread in self._threads:
-            thread.join(timeout=20)
+        if self._thread is not None:
+            self._thread.join(timeout=20)
 
     def wake(self) -> None:
         """Say that receipts were written."""
@@ -119,7 +123,7 @@ class Chores:
             try:
                 with self._engine.connect() as connection:
                     self._lead_if_first(connection, stopping)
-            except DBAPIError as error:
+            except (DBAPIError, PoolTimeoutError) as error:
                 log.warning("chores.database_away", kind=type(error).__name__)
             stopping.wait(CHORES_EVERY_S)
 
@@ -165,13 +169,24 @@ class Chores:
             sealing.join()
 
     def _seal(self, over: threading.Event) -> None:
-        """Seal until this lead is over."""
+        """Seal and prune until this lead is over."""
+        forgotten_at = float("-inf")
         while not over.wait(SEAL_EVERY_S):
             try:
                 seal_audit(self._engine, over.wait)
                 self._transact(lambda c: prune(c, outbox, settled_before=datetime.now(UTC) - PRUNE_AFTER))
-            except DBAPIError as error:
+                if time.monotonic() - forgotten_at > FORGET_EVERY_S:
+                    self.forget(datetime.now(UTC), over)
+                    forgotten_at = time.monotonic()
+            except (DBAPIError, PoolTimeoutError) as error:
                 log.warning("sealing.database_away", kind=type(error).__name__)
+
+    def forget(self, now: datetime, over: threading.Event) -> None:
+        """Delete what was taken in so long ago that nobody sends it again; some in each transaction."""
+        tables = inbox, set_aside, attempt
+        while not over.is_set():
+            if not self._transact(lambda c: prune_inbox(c, tables, before=now - FORGET_AFTER)):
+                return
 
     def _transact(self, step: Callable[[Connection], T]) -> T:
         with self._engine.begin() as connection:

@@ -229,7 +229,9 @@ def _read(
     entries: Sequence[tuple[str, Entry]],
 ) -> tuple[list[Item], list[Refused], Sequence[tuple[str, Entry]]]:
     """Return what was read, what cannot be read, and what is left, for the others are large already."""
-    items, refused, size = [], [], 0
+    items: list[Item] = []
+    refused: list[Refused] = []
+    size = 0
     for number, (facility, entry) in enumerate(entries):
         if size >= MAX_READ_BYTES:
             return items, refused, entries[number:]

@@ -28,7 +28,7 @@ from hie.config import Config
 from hie.directory.facilities import put_facility
 from hie.ingest.process import CHORES_LOCK, Chores
 from hie.schema import AuditEventRow, Resource
-from hie.schema.exchange import inbox
+from hie.schema.exchange import inbox, set_aside
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 QUEUES = 2
@@ -196,6 +196,22 @@ def test_a_leader_that_the_database_refuses_gives_its_lead_away(engine: sa.Engin
         lock = sa.select(sa.func.pg_try_advisory_lock(CHORES_LOCK))
         until(lambda: other.scalar(lock) is True, 10)
         other.invalidate()
+
+
+def test_what_was_taken_in_long_ago_is_forgotten_unless_it_is_still_set_aside(engine: sa.Engine) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    kept = {"facility": "H01", "epoch": 1, "kind": "ADT^A01"}
+    aside = {"payload": b"", "reason": "why", "source_at": AT, "at": AT}
+    with engine.begin() as connection:
+        for seq, fate, at in ((1, "stored", AT), (2, "set_aside", AT), (3, "stored", AT), (4, "stored", now)):
+            connection.execute(inbox.insert(), kept | {"seq": seq, "fate": fate, "received_at": at})
+        connection.execute(set_aside.insert(), kept | aside | {"seq": 2, "redriven_at": None})
+        connection.execute(set_aside.insert(), kept | aside | {"seq": 3, "redriven_at": AT})
+    config = Config.from_env({"HIE_DATABASE_URL": engine.url.render_as_string(hide_password=False)})
+    Chores(config, engine, SENDER, name="test").forget(now, threading.Event())
+    with engine.connect() as connection:
+        assert connection.scalars(sa.select(inbox.c.seq).order_by(inbox.c.seq)).all() == [2, 4]
+        assert connection.scalars(sa.select(set_aside.c.seq)).all() == [2]
 
 
 def test_a_lead_is_given_away_only_when_its_sealing_has_ended(

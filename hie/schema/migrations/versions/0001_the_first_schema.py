@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=500), nullable=True),
         sa.PrimaryKeyConstraint("facility", "epoch", "seq", name=op.f("pk_inbox")),
     )
+    op.create_index("ix_inbox_received_at", "inbox", ["received_at"], unique=False, postgresql_using="brin")
     op.create_table(
         "not_same",
         sa.Column("identity_a", sa.Text(collation="C"), nullable=False),
@@ -406,6 +407,7 @@ def downgrade() -> None:
     op.drop_table("portal_session")
     op.drop_index(op.f("ix_access_token_expires_at"), table_name="access_token")
     op.drop_table("access_token")
+    op.drop_index("ix_inbox_received_at", table_name="inbox", postgresql_using="brin")
     op.drop_index("uq_relation_cause", table_name="relation", postgresql_where=sa.text("cause IS NOT NULL"))
     op.drop_index(op.f("ix_relation_person_id_facility"), table_name="relation")
     op.drop_index(op.f("ix_relation_identity"), table_name="relation")
