@@ -21,9 +21,11 @@ def name_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def seal_blob(name: str, content: bytes, *, facility: str, own: Keys, to: PublicKeys) -> bytes:
+def seal_blob(
+    name: str, content: bytes, *, facility: str, own: Keys, to: PublicKeys, suite: str = "intl"
+) -> bytes:
     """Return a content sealed for the hub."""
-    token, signature = seal(content, _claims(facility, name), own=own, to=to)
+    token, signature = seal(content, _claims(facility, name), own=own, to=to, suite=suite)
     return token + b"\n" + signature.encode()
 
 

@@ -136,7 +136,9 @@ class Processor:
     def _blob_seal(self, ring: keys.KeyRing) -> BlobSeal | None:
         if ring.hub is None or not self._has_uploads(ring):
             return None
-        return partial(seal_blob, facility=self.config.facility, own=ring.own, to=ring.hub)
+        return partial(
+            seal_blob, facility=self.config.facility, own=ring.own, to=ring.hub, suite=self.config.suite
+        )
 
     def _make_uploads(self, ring: keys.KeyRing, wake: Callable[[], None]) -> Uploads | None:
         if not self._has_uploads(ring):
@@ -163,6 +165,7 @@ class Processor:
             own=ring.own,
             hub=ring.hub,
             ca_file=str(self.config.ca_file) if self.config.ca_file else None,
+            suite=self.config.suite,
         )
 
     def _link_state(self) -> LinkState | None:

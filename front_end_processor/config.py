@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from esb.errors import Rejected
+from esb.seal import SUITES
 from esb.topology import check_facility_code
 
 SETTINGS: Mapping[str, str] = {
@@ -24,6 +25,7 @@ SETTINGS: Mapping[str, str] = {
     "FEP_PROFILE": "profile of the hospital, a .yaml file or the name of a shipped one, e.g. h01",
     "FEP_ZONE": "time zone of times sent without one, e.g. Asia/Shanghai",
     "FEP_CA_FILE": "certificate authority of hub and broker, e.g. /etc/hie/ca.pem (empty: the system's)",
+    "FEP_SUITE": "what it seals with: intl (AES-256, SHA-256) or sm (SM4, SM3), e.g. sm; it opens both",
     "FEP_CONSOLE_PASSWORD_FILE": "file with the console's password, e.g. /etc/hie/console-password",
     "FEP_MAX_MESSAGE": "largest message, bundle or file in bytes, e.g. 20971520",
     "FEP_HUB_URL": "address of the hub, for large contents, e.g. https://hub.example",
@@ -35,6 +37,7 @@ _DEFAULTS: Mapping[str, str] = {
     "FEP_MLLP": "127.0.0.1:18101",
     "FEP_HTTP": "127.0.0.1:18102",
     "FEP_ZONE": "Asia/Shanghai",
+    "FEP_SUITE": "intl",
     "FEP_MAX_MESSAGE": "20971520",
 }
 _REQUIRED = ("FEP_FACILITY", "FEP_CACHE_URL", "FEP_KEY_DIR")
@@ -68,6 +71,7 @@ class Config:
     profile: str
     zone: str
     ca_file: Path | None
+    suite: str
     console_password_file: Path | None
     max_message: int
     hub_url: str
@@ -97,6 +101,8 @@ class Config:
             problems.append(f"FEP_ZONE is no known time zone: {SETTINGS['FEP_ZONE']}")
         if not values["FEP_MAX_MESSAGE"].isdigit() or int(values["FEP_MAX_MESSAGE"]) < 1024:
             problems.append("FEP_MAX_MESSAGE must be a number of bytes of at least 1024")
+        if values["FEP_SUITE"] not in SUITES:
+            problems.append(f"FEP_SUITE must be one of {', '.join(SUITES)}")
         if problems:
             raise BadSetting("\n".join(problems))
         text = {field.name: values.get(f"FEP_{field.name.upper()}", "") for field in fields(cls)}
@@ -113,6 +119,7 @@ class Config:
             profile=text["profile"],
             zone=text["zone"],
             ca_file=_path(text["ca_file"]),
+            suite=text["suite"],
             console_password_file=_path(text["console_password_file"]),
             max_message=int(text["max_message"]),
             hub_url=text["hub_url"].rstrip("/"),

@@ -254,7 +254,13 @@ def put_content(name: str) -> tuple[str, int]:
     own = read_own_keys(config.key_dir)
     with hub().begin() as session:
         is_new = put_blob(
-            session, config.blob_dir, own, facility=actor.facility, name=name, sealed=request.get_data()
+            session,
+            config.blob_dir,
+            own,
+            facility=actor.facility,
+            name=name,
+            sealed=request.get_data(),
+            suite=config.suite,
         )
         audit.record(session, actor=actor, action="C", operation="blob.put", detail={"new": is_new}, http=201)
     return "", 201

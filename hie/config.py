@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from esb.seal import SUITES
+
 # name: (default or None where it must be given, what it is with an example)
 SETTINGS: dict[str, tuple[str | None, str]] = {
     "HIE_DATABASE_URL": (None, "PostgreSQL of the hub, e.g. postgresql+psycopg://hie:secret@127.0.0.1/hie"),
@@ -23,6 +25,7 @@ SETTINGS: dict[str, tuple[str | None, str]] = {
     ),
     "HIE_NOTIFY_TO": ("", "where subscriptions may deliver to, e.g. https://his.example.org/notices/"),
     "HIE_CA_FILE": ("", "certificate authority of the broker's TLS, e.g. /etc/hie/ca.pem"),
+    "HIE_SUITE": ("intl", "what the hub seals with: intl (AES-256, SHA-256) or sm (SM4, SM3); it opens both"),
     "HIE_ZONE": ("Asia/Shanghai", "time zone of the region: what a day means to its users"),
     "HIE_QUEUES": ("4", "number of ingest queues the 64 partitions are bound to"),
     "HIE_WEB_WORKERS": ("2", "web processes"),
@@ -55,6 +58,7 @@ class Config:
     import_from: tuple[str, ...]
     notify_to: tuple[str, ...]
     ca_file: Path | None
+    suite: str
     zone: ZoneInfo
     queues: int
     web_workers: int
@@ -90,6 +94,7 @@ class Config:
             import_from=tuple(text["HIE_IMPORT_FROM"].split()),
             notify_to=tuple(text["HIE_NOTIFY_TO"].split()),
             ca_file=Path(text["HIE_CA_FILE"]) if text["HIE_CA_FILE"] else None,
+            suite=_suite(text["HIE_SUITE"]),
             zone=_zone(text["HIE_ZONE"]),
             log_level=_level(text["HIE_LOG_LEVEL"]),
             **{name.removeprefix("HIE_").lower(): _number(name, text[name]) for name in NUMBERS},
@@ -135,6 +140,12 @@ def _zone(text: str) -> ZoneInfo:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError):
         raise SettingError(f"HIE_ZONE names no time zone: {SETTINGS['HIE_ZONE'][1]}") from None
+
+
+def _suite(text: str) -> str:
+    if text not in SUITES:
+        raise SettingError(f"HIE_SUITE must be one of {', '.join(SUITES)}.")
+    return text
 
 
 def _level(text: str) -> str:

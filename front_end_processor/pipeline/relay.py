@@ -42,6 +42,7 @@ class Link:
         own: Keys,
         hub: PublicKeys,
         ca_file: str | None = None,
+        suite: str = "intl",
         resend_after: timedelta = RESEND_AFTER,
     ) -> None:
         """Prepare the link; nothing connects before `start`."""
@@ -54,7 +55,7 @@ class Link:
             cache.transact,
             outbox,
             self.publisher,
-            Sender(facility, own, lambda _route: hub),
+            Sender(facility, own, lambda _route: hub, suite),
             resend_after=resend_after,
             settle_on_confirm=False,
         )

@@ -57,7 +57,8 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
         resource["data"] = base64.b64encode(content).decode()
         return resource
     config, token = asking.hub().config, uuid.uuid4().hex
-    name = blobs.keep_own(config.blob_dir, read_own_keys(config.key_dir), token=token, content=content)
+    own = read_own_keys(config.key_dir)
+    name = blobs.keep_own(config.blob_dir, own, token=token, content=content, suite=config.suite)
     resource["_data"] = {"extension": [{"url": POINTER, "valueString": f"{token}/{name}"}]}
     return resource
 

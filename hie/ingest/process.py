@@ -58,7 +58,8 @@ def run(config: Config, *, worker: int, of: int) -> None:
     )
     own = read_own_keys(config.key_dir)
     directory = Directory(lambda: _read_keys(engine))
-    chores = Chores(config, engine, Sender(HUB_USER, own, directory.keys_of), name=f"hub receipts {worker}")
+    sender = Sender(HUB_USER, own, directory.keys_of, config.suite)
+    chores = Chores(config, engine, sender, name=f"hub receipts {worker}")
     queues = [ingest_queue(n) for n in range(config.queues)]
     mine = [queue for n, queue in enumerate(queues) if n % of == worker - 1]
     consumer = Consumer(

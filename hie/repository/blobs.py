@@ -18,7 +18,9 @@ from hie.schema.repository import Resource
 OWN = "binaries"  # the folder of what came to the hub itself
 
 
-def put_blob(session: Session, folder: Path, own: Keys, *, facility: str, name: str, sealed: bytes) -> bool:
+def put_blob(
+    session: Session, folder: Path, own: Keys, *, facility: str, name: str, sealed: bytes, suite: str = "intl"
+) -> bool:
     """Keep a content that a facility sealed; return False if it was there already.
 
     Raises: NotTrusted, Malformed; NotPermitted if the facility is not registered.
@@ -30,7 +32,7 @@ def put_blob(session: Session, folder: Path, own: Keys, *, facility: str, name: 
     place = path_of(folder, facility, name)
     if place.exists():
         return False
-    write_durably(place, seal_blob(name, content, facility=facility, own=own, to=own.public))
+    write_durably(place, seal_blob(name, content, facility=facility, own=own, to=own.public, suite=suite))
     return True
 
 
@@ -63,14 +65,14 @@ def read_blob(
     return content, row.compartment
 
 
-def keep_own(folder: Path, own: Keys, *, token: str, content: bytes) -> str:
+def keep_own(folder: Path, own: Keys, *, token: str, content: bytes, suite: str = "intl") -> str:
     """Keep a content that came to the hub itself, sealed by the hub for itself; return its name.
 
     Args:
         token: a word nobody can guess; only who has it and the name can have the content read again.
     """
     name = name_of(content)
-    sealed = seal_blob(name, content, facility=token, own=own, to=own.public)
+    sealed = seal_blob(name, content, facility=token, own=own, to=own.public, suite=suite)
     write_durably(path_of(folder, OWN, name_of(f"{token}/{name}".encode())), sealed)
     return name
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -53,8 +54,15 @@ class Hub:
     """The other side: opens what arrives and answers with a receipt each."""
 
     def __init__(
-        self, bus: Broker, fep: Processor, fates: dict[str, tuple[str, str | None]] | None = None
+        self,
+        bus: Broker,
+        fep: Processor,
+        fates: dict[str, tuple[str, str | None]] | None = None,
+        *,
+        suite: str = "intl",
     ) -> None:
+        self._suite = suite
+        self.ciphers: set[str] = set()
         public = orjson.loads((fep.config.key_dir / "own.public.jwks").read_bytes())
         self._hospital = load_public(public)
         self._fates = fates or {}
@@ -83,15 +91,33 @@ class Hub:
             claims = claims_of("H01", delivery.route, delivery.properties.message_id)
             signature = delivery.properties.headers["signature"]
             plain = open_sealed(delivery.body, signature, claims, sender=self._hospital, own=load_keys(HUB))
+            self.ciphers.add(cipher_of(delivery.body))
             for entry in unpack(plain):
                 self.entries.append(entry)
                 fate, reason = self._fates.get(entry.kind, ("stored", None))
                 receipts.append({"epoch": entry.epoch, "seq": entry.seq, "fate": fate, "reason": reason})
         now = datetime.now(UTC)
         body = Entry(1, 1, now, "receipts", deflate(orjson.dumps(receipts)))
-        sender = Sender(HUB_USER, load_keys(HUB), lambda _route: self._hospital)
+        sender = Sender(HUB_USER, load_keys(HUB), lambda _route: self._hospital, self._suite)
         assert all(self._publisher.send([envelope(sender, RECEIPTS, "H01", [body], now)]))
         return set()
+
+
+def cipher_of(token: bytes) -> str:
+    """Return the content cipher that the header of a JWE names."""
+    return str(orjson.loads(urlsafe_b64decode(token.partition(b".")[0] + b"=="))["enc"])
+
+
+@pytest.mark.parametrize(("suite", "other", "cipher"), [("intl", "sm", "A256GCM"), ("sm", "intl", "SM4GCM")])
+def test_each_side_seals_by_its_own_suite_and_opens_both(bus, tmp_path, suite, other, cipher):
+    settings(tmp_path)
+    (tmp_path / "keys" / "hub.public.jwks").write_text(json.dumps(public_part(HUB)))
+    with processor(tmp_path, FEP_AMQP_URL=bus.url("H01", "one-word"), FEP_SUITE=suite) as fep:
+        fep.link.start()
+        with Hub(bus, fep, suite=other) as hub:
+            capture(fep, adt("A1"))
+            until(lambda: unsettled(fep) == 0)
+    assert hub.ciphers == {cipher}
 
 
 def unsettled(fep: Processor) -> int:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,8 +75,8 @@ def start(
     }
     started: list[subprocess.Popen[bytes]] = []
 
-    def launch() -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-m", "hie", "ingest"], env=env)
+    def launch(**more: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-m", "hie", "ingest"], env=env | more)
         started.append(process)
         return process
 
@@ -94,14 +96,14 @@ def publisher(bus: Broker) -> Iterator[Publisher]:
     made.stop()
 
 
-def publish(publisher: Publisher, first: int, count: int) -> None:
+def publish(publisher: Publisher, first: int, count: int, sender: Sender = SENDER) -> None:
     """Publish so many entries, five to an envelope, over both queues."""
     entries = []
     for seq in range(first, first + count):
         patient = {"resourceType": "Patient", "id": f"p{seq}", "name": [{"text": f"病人{seq}"}]}
         entries.append(Entry(1, seq, AT, "ADT^A01", deflate(orjson.dumps(transaction([entry(patient)])))))
     batches = [entries[n : n + 5] for n in range(0, count, 5)]
-    messages = [envelope(SENDER, RECORDS, f"H01.{n % 64}", batch, AT) for n, batch in enumerate(batches)]
+    messages = [envelope(sender, RECORDS, f"H01.{n % 64}", batch, AT) for n, batch in enumerate(batches)]
     assert all(publisher.send(messages))
 
 
@@ -117,7 +119,7 @@ def rows(engine: sa.Engine, table: object) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0  # type: ignore[arg-type]
 
 
-def receipts(bus: Broker, wanted: int) -> list[tuple[int, str]]:
+def receipts(bus: Broker, wanted: int, ciphers: set[str] | None = None) -> list[tuple[int, str]]:
     """Take receipts from H01's queue until so many entries are stored.
 
     A batch that waited for the database may be answered again as duplicate: allowed, and no news.
@@ -130,6 +132,8 @@ def receipts(bus: Broker, wanted: int) -> list[tuple[int, str]]:
         ):
             assert method is not None, "no more receipts came"
             claims = claims_of(HUB_USER, "H01", properties.message_id)
+            if ciphers is not None:
+                ciphers.add(orjson.loads(urlsafe_b64decode(body.partition(b".")[0] + b"=="))["enc"])
             plain = open_sealed(body, properties.headers["signature"], claims, sender=hub, own=own)
             answers = [one for part in unpack(plain) for one in orjson.loads(part.body())]
             found |= {(one["seq"], one["fate"]) for one in answers if one["fate"] != "duplicate"}
@@ -170,6 +174,17 @@ def test_the_process_stops_when_asked(
     until(lambda: rows(engine, inbox) == 5)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
+
+
+def test_the_hub_answers_by_the_suite_its_operator_chose(
+    engine: sa.Engine, bus: Broker, publisher: Publisher, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start(HIE_SUITE="sm")
+    publish(publisher, 1, 1, replace(SENDER, suite="sm"))
+    ciphers: set[str] = set()
+    assert receipts(bus, 1, ciphers) == [(1, "stored")]
+    assert ciphers == {"SM4GCM"}
+    assert rows(engine, inbox) == 1
 
 
 def test_the_topology_of_a_new_facility_is_declared_over_amqp(bus: Broker) -> None:

@@ -28,6 +28,7 @@ def test_the_address_others_use_follows_the_one_listened_on() -> None:
         {"HIE_QUEUES": "many"},
         {"HIE_ZONE": "Asia/Nowhere"},
         {"HIE_LOG_LEVEL": "LOUD"},
+        {"HIE_SUITE": "rot13"},
         {"HIE_DATABASE_URL": ""},
     ],
 )
