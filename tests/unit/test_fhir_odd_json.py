@@ -2,7 +2,7 @@
 
 import copy
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esb.errors import NotValid
@@ -50,6 +50,8 @@ RANGED = changed(
 )
 
 
+# The first example builds the rules of its type, which takes as long as the machine needs.
+@settings(deadline=None)
 @given(data=st.data())
 def test_odd_json_in_any_place_is_taken_or_refused_and_nothing_else(data):
     resource = copy.deepcopy(data.draw(st.sampled_from([ENCOUNTER, RANGED, TIMED, REPORT, BUNDLE])))
