@@ -74,6 +74,10 @@ _SAID: tuple[tuple[str, str], ...] = (
         "文件在一行中途结束；请先写成 .part，写完再改名。",
     ),
     (
+        r"The file cannot be read or moved \(([^)]*)\); give this processor's user the right to do both\.",
+        r"文件无法读取或移动（\1）；请给本机用户这两项权限。",
+    ),
+    (
         r"The file is empty; write it as \.part and rename it when it is complete\.",
         "文件为空；请先写成 .part，写完再改名。",
     ),

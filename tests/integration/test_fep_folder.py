@@ -17,7 +17,13 @@ class Desk:
         self.outcome: Taken | Exception = Taken(1)
         self.folder = folder
         self.drop = DropFolder(
-            folder, self._take, self._set_aside, max_bytes=1000, poll_s=60, unfinished_s=unfinished_s
+            folder,
+            self._take,
+            self._set_aside,
+            max_bytes=1000,
+            poll_s=60,
+            unfinished_s=unfinished_s,
+            away_s=0,
         )
         for place in ("done", "failed"):
             (folder / place).mkdir(parents=True)
@@ -143,6 +149,31 @@ def test_a_second_file_of_the_same_name_replaces_nothing(tmp_path):
         (tmp_path / "a.csv").write_text(text)
         desk.looks()
     assert sorted((tmp_path / "done" / name).read_text() for name in desk.in_("done")) == ["one\n", "two\n"]
+
+
+def test_a_file_that_cannot_be_read_is_told_of_once_and_holds_up_no_other(tmp_path):
+    desk = Desk(tmp_path, unfinished_s=0.0)
+    (tmp_path / "a.csv").symlink_to("/proc/self/mem")  # nobody, root neither, can read its beginning
+    (tmp_path / "b.csv").write_text("x\n")
+    desk.looks(4)
+    assert (desk.taken, desk.in_("done")) == (["b.csv"], ["b.csv"])
+    assert [name for name, reason in desk.aside if "cannot be read or moved" in reason] == ["a.csv"]
+    (tmp_path / "a.csv").unlink()
+    (tmp_path / "a.csv").write_text("x\n")
+    desk.looks()
+    assert desk.in_("done") == ["a.csv", "b.csv"]
+
+
+def test_rejected_rows_of_a_second_file_of_the_same_name_replace_nothing(tmp_path):
+    desk = Desk(tmp_path)
+    for day in ("one", "two", "three"):
+        desk.outcome = Taken(3, f"{day}\n".encode(), f"{day} was not taken")
+        (tmp_path / "a.csv").write_text("x\n")
+        desk.looks()
+        (tmp_path / "done" / "a.csv").unlink(missing_ok=True)  # somebody else clears it up
+    failed = [(tmp_path / "failed" / name).read_text() for name in desk.in_("failed")]
+    assert sorted(text for text in failed if len(text.split()) == 1) == ["one\n", "three\n", "two\n"]
+    assert len(failed) == 6
 
 
 def test_the_thread_ends_when_told(tmp_path):

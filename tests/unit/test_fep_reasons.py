@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import front_end_processor
+from front_end_processor.adapters.drop_folder.folder import UNREADABLE
 from front_end_processor.adapters.hl7v2 import framing
 from front_end_processor.console.reasons import in_chinese
 from front_end_processor.normalise.csv_rows import _SAID
@@ -50,6 +51,7 @@ TEXTS = sorted(
         *(text for text in raised() if text != "7 (7) is no 7"),
         *(f"7 (7) is no {said}" for said in _SAID.values()),
         *(getattr(framing, name).format(limit=7) for name in FRAMES),
+        UNREADABLE.format(reason="Permission denied"),
         NotKept.describe(),
         NotStored.describe(),
         *ASK_SENDER.values(),

@@ -24,6 +24,8 @@ AWAY_S = 2.0
 DONE, FAILED = "done", "failed"
 _IGNORED = (".part", ".tmp", ".filepart", ".swp", "~", ".reason.txt", ".rejected.csv")
 
+UNREADABLE = "The file cannot be read or moved ({reason}); give this processor's user the right to do both."
+
 log = structlog.get_logger()
 
 
@@ -45,6 +47,8 @@ class _Seen:
     size: int
     changed_ns: int
     since: float
+    again_at: float = 0.0
+    is_noted: bool = False
 
 
 class DropFolder:
@@ -59,13 +63,15 @@ class DropFolder:
         max_bytes: int,
         poll_s: float = POLL_S,
         unfinished_s: float = UNFINISHED_S,
+        away_s: float = AWAY_S,
     ) -> None:
         """Prepare it.
 
         Args:
             take: captures a file by name and content. set_aside: keeps one that cannot be taken, with the
                 reason and its size, for the console.
-            unfinished_s: how long a file that ends in the middle of a row may stand still.
+            unfinished_s: how long a file that ends in the middle of a row or cannot be read may stand.
+            away_s: how long after a fault of the disk a file is tried again.
         """
         self._folder = folder
         self._take = take
@@ -73,6 +79,7 @@ class DropFolder:
         self._max_bytes = max_bytes
         self._poll_s = poll_s
         self._unfinished_s = unfinished_s
+        self._away_s = away_s
         self._seen: dict[str, _Seen] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drop folder", daemon=True)
@@ -102,7 +109,7 @@ class DropFolder:
             if file.is_file() and not file.name.startswith(".") and not file.name.lower().endswith(_IGNORED):
                 names.add(file.name)
                 if self._stands_still(file):
-                    self._handle(file)
+                    self._try(file)
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
 
     def _run(self) -> None:
@@ -112,10 +119,10 @@ class DropFolder:
                 self.look()
             except NotNow as fault:
                 log.warning("drop_folder.waiting", reason=fault.text)
-                pause_s = AWAY_S
+                pause_s = self._away_s
             except OSError as fault:
                 log.error("drop_folder.unreadable", reason=fault.strerror)
-                pause_s = AWAY_S
+                pause_s = self._away_s
             self._stopping.wait(pause_s)
 
     def _stands_still(self, file: Path) -> bool:
@@ -127,7 +134,23 @@ class DropFolder:
         if seen is None or (seen.size, seen.changed_ns) != (state.st_size, state.st_mtime_ns):
             self._seen[file.name] = _Seen(state.st_size, state.st_mtime_ns, time.monotonic())
             return False
-        return True
+        return time.monotonic() >= seen.again_at
+
+    def _try(self, file: Path) -> None:
+        """Take a file; one that cannot be read or moved is told of, tried again, and holds up no other."""
+        seen = self._seen[file.name]
+        try:
+            self._handle(file)
+        except FileNotFoundError:
+            return
+        except OSError as fault:
+            now = time.monotonic()
+            seen.again_at = now + self._away_s
+            if seen.is_noted or now - seen.since < self._unfinished_s:
+                return
+            log.error("drop_folder.unreadable", file=file.name, reason=fault.strerror)
+            self._note(file, b"", UNREADABLE.format(reason=fault.strerror), seen.size)
+            seen.is_noted = True
 
     def _handle(self, file: Path) -> None:
         if file.stat().st_size > self._max_bytes:
@@ -153,32 +176,50 @@ class DropFolder:
                 file, raw, f"This processor could not read the file ({kind}); report it, with the file."
             )
             return
+        place = DONE if taken.rows or not taken.reasons else FAILED
+        name = self._free_name(file, place)
         if taken.reasons:
-            self._write_rejected(file, taken)
-        self._move(file, DONE if taken.rows or not taken.reasons else FAILED, "")
+            self._write_rejected(name, taken)
+        self._move(file, place, name, "")
 
     def _fail(self, file: Path, raw: bytes, reason: str, size: int | None = None) -> None:
+        self._note(file, raw, reason, len(raw) if size is None else size)
+        self._move(file, FAILED, self._free_name(file, FAILED), reason)
+
+    def _note(self, file: Path, raw: bytes, reason: str, size: int) -> None:
         try:
-            self._set_aside(file.name, raw, reason, len(raw) if size is None else size)
+            self._set_aside(file.name, raw, reason, size)
         except (NotNow, OSError):
             raise
         except Exception as fault:  # noqa: BLE001 - the file itself and its reason are kept in failed/
             log.error("drop_folder.not_set_aside", kind=type(fault).__name__)
-        self._move(file, FAILED, reason)
 
-    def _write_rejected(self, file: Path, taken: Taken) -> None:
+    def _free_name(self, file: Path, place: str) -> str:
+        """Return the name under which a file, its reasons and its rejected rows replace nothing."""
         failed = self._folder / FAILED
-        (failed / f"{file.name.removesuffix('.csv')}.rejected.csv").write_bytes(taken.rejected)
-        (failed / f"{file.name}.reason.txt").write_text(taken.reasons + "\n", "utf-8")
-        log.warning("drop_folder.rows_rejected", file=file.name, rows=taken.rows)
+        beside = [failed / _reason_of(file.name), failed / _rejected_of(file.name)]
+        if not any(one.exists() for one in (self._folder / place / file.name, *beside)):
+            return file.name
+        return f"{file.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}{file.suffix}"
 
-    def _move(self, file: Path, place: str, reason: str) -> None:
-        target = self._folder / place / file.name
-        if target.exists():
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-            target = target.with_name(f"{file.stem}.{stamp}{file.suffix}")
+    def _write_rejected(self, name: str, taken: Taken) -> None:
+        failed = self._folder / FAILED
+        (failed / _rejected_of(name)).write_bytes(taken.rejected)
+        (failed / _reason_of(name)).write_text(taken.reasons + "\n", "utf-8")
+        log.warning("drop_folder.rows_rejected", file=name, rows=taken.rows)
+
+    def _move(self, file: Path, place: str, name: str, reason: str) -> None:
+        target = self._folder / place / name
         file.replace(target)
         if reason:
-            target.with_name(f"{target.name}.reason.txt").write_text(reason + "\n", "utf-8")
+            target.with_name(_reason_of(name)).write_text(reason + "\n", "utf-8")
         log.info("drop_folder.moved", file=file.name, to=place)
         self._seen.pop(file.name, None)
+
+
+def _reason_of(name: str) -> str:
+    return f"{name}.reason.txt"
+
+
+def _rejected_of(name: str) -> str:
+    return f"{name.removesuffix('.csv')}.rejected.csv"
