@@ -66,7 +66,7 @@ class Hl7Inlet:
 
     async def _after(self, raw: bytes, captured: Captured) -> bytes:
         try:
-            settled = await asyncio.wrap_future(captured.settled)
+            settled = await _settled(captured.settled)
         except Exception as fault:  # noqa: BLE001 - told apart by `failure`
             return self._answer(raw, failure(fault))
         if captured.refusal is not None:
@@ -83,7 +83,7 @@ class Hl7Inlet:
 
     async def _after_refusal(self, raw: bytes, fault: HieError, settled: Future[Settled]) -> bytes:
         try:
-            await asyncio.wrap_future(settled)
+            await _settled(settled)
         except Exception as away:  # noqa: BLE001 - told apart by `failure`
             return self._answer(raw, failure(away))
         return self._answer(raw, fault)
@@ -100,3 +100,8 @@ class Hl7Inlet:
 
 async def _ready(answer: bytes) -> bytes:
     return answer
+
+
+def _settled(future: Future[Settled]) -> asyncio.Future[Settled]:
+    """Return the writer's future on this loop: who stops waiting does not cancel what the writer settles."""
+    return asyncio.shield(asyncio.wrap_future(future))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ class Hospital:
     limits: Limits = field(default_factory=Limits)
     captured: list[bytes] = field(default_factory=list)
     refused: list[tuple[bytes, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     delay_s: Callable[[bytes], float] = lambda raw: 0.0
     most_outstanding: int = 0
     port: int = 0
@@ -56,7 +58,13 @@ class Hospital:
         self.refused.append((raw, reason))
         return acknowledge(raw, "AR", reason, now=datetime.now(ZONE)).raw
 
+    def stop(self) -> None:
+        """End it, from any thread; `with` waits for the end."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+
     async def _serve(self) -> None:
+        handler = asyncio.get_running_loop().set_exception_handler
+        handler(lambda _loop, context: self.faults.append(str(context.get("exception"))))
         listener = Listener("127.0.0.1", 0, self._capture, self._refuse, self.limits)
         await listener.start()
         self.port = listener.port
@@ -71,7 +79,7 @@ class Hospital:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self.stop()
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive()
 
@@ -238,6 +246,38 @@ def test_what_was_captured_is_answered_before_the_listener_stops() -> None:
         wait_for(lambda: len(hospital.captured) == 1)
     assert msa(client.read()) == ("AA", "last")
     client.close()
+
+
+def test_a_listener_that_stops_under_load_answers_what_it_captured_and_takes_no_more() -> None:
+    hospital = Hospital(Limits(max_outstanding=8))
+
+    def delay_s(_raw: bytes) -> float:
+        if len(hospital.captured) == 20:
+            hospital.stop()
+        return 0.01
+
+    hospital.delay_s = delay_s
+    with hospital:
+        client = hospital.client()
+        with contextlib.suppress(OSError):
+            client.write_bytes(b"".join(START + message(str(number)) + END for number in range(2000)))
+        wait_for(lambda: len(hospital.captured) >= 20)
+    assert 20 <= len(hospital.captured) <= 20 + 2 * hospital.limits.max_outstanding
+    for raw in hospital.captured:
+        assert msa(client.read())[1].encode() == raw.split(b"|")[9]
+    with client, pytest.raises(OSError):
+        client.read()
+    assert (hospital.refused, hospital.faults) == ([], [])
+
+
+def test_the_rest_of_a_frame_is_not_answered_where_the_stop_is_ours() -> None:
+    with Hospital() as hospital:
+        client = hospital.client()
+        client.write_bytes(START + message("whole") + END + START + message("half")[:60])
+        assert msa(client.read()) == ("AA", "whole")
+    with client, pytest.raises(OSError):
+        client.read()
+    assert (hospital.refused, len(hospital.captured)) == ([], 1)
 
 
 def test_a_foreign_character_set_goes_through_whole(hospital: Hospital) -> None:

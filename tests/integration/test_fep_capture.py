@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 
 from deploy.stack.postgres import Cluster
 from front_end_processor import keys
+from front_end_processor.app import Processor
 from front_end_processor.cache import engine as cache_engine
 from front_end_processor.cache.engine import CacheInUse, open_engine
 from front_end_processor.cache.fates import Verdict
@@ -66,6 +67,22 @@ def test_a_control_id_over_other_content_is_set_aside(tmp_path):
         assert other.fate is Verdict.SET_ASIDE
         assert "Control id already used" in other.reason
         assert (fates(fep), len(rows(fep, outbox))) == (["captured", "set_aside"], 1)
+
+
+def test_a_sender_who_no_longer_waits_does_not_end_the_writer(tmp_path):
+    async def leave(fep: Processor) -> None:
+        waiting = asyncio.ensure_future(fep.hl7.capture(adt("A1"), "127.0.0.1:1"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    with processor(tmp_path) as fep:
+        with fep.cache.writing():  # the disk takes its time
+            asyncio.run(leave(fep))
+        assert capture(fep, adt("A2")).fate is Verdict.CAPTURED
+        assert fep.writer.is_alive()
+        assert fates(fep) == ["captured", "captured"]
 
 
 def test_a_refused_message_does_not_hold_up_the_next_one(tmp_path):

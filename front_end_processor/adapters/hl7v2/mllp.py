@@ -112,15 +112,17 @@ class _Connection:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._broken = False
+        self._stopping = False
+        self._reading: asyncio.Timeout | None = None
         name = writer.get_extra_info("peername")
         self._peer = f"{name[0]}:{name[1]}" if name else "unknown"
 
     def stop(self) -> None:
-        """Read nothing more."""
-        if not self._writer.transport.is_closing():
-            with contextlib.suppress(RuntimeError):
-                self._writer.transport.pause_reading()  # type: ignore[attr-defined]
-        self._reader.feed_eof()
+        """Read nothing more; what is not captured yet is neither kept nor answered: its sender repeats it."""
+        self._stopping = True
+        if self._reading is not None:
+            with contextlib.suppress(RuntimeError):  # it ends by itself at this moment
+                self._reading.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Serve the sender until it ends, is silent too long, or we stop."""
@@ -138,17 +140,19 @@ class _Connection:
 
     async def _read(self) -> None:
         reason = HALF
-        while not self._broken:
+        while not self._broken and not self._stopping:
             limits = self._limits
             patience = limits.frame_timeout_s if self._framer.has_rest else limits.idle_timeout_s
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(patience) as self._reading:
                     data = await self._reader.read(_CHUNK)
             except TimeoutError:
                 reason = STALLED
                 break
             except OSError:
                 break
+            finally:
+                self._reading = None
             if not data:
                 break
             for piece in self._framer.feed(data):
@@ -159,6 +163,8 @@ class _Connection:
     async def _take(self, piece: Piece) -> None:
         """Have a piece captured or refused once there is room; calls are made in order of arrival."""
         await self._has_room.wait()
+        if self._stopping:
+            return
         size = len(piece.raw)
         self._outstanding += 1
         self._outstanding_bytes += size
