@@ -12,6 +12,7 @@ from typing import Any
 
 from deploy.definitions.corrections import COMPONENTS, NOT_R4_PARAMETERS, NOT_R4_TYPES
 from deploy.definitions.elements import Definitions
+from deploy.definitions.region import OWN, SAME, url_of
 
 Path = dict[str, Any]
 
@@ -121,7 +122,18 @@ def search_parameters(definitions: Definitions, published: list[dict[str, Any]])
             compiled = _parameter(definitions, parameter, base, by_url)
             if compiled["paths"]:
                 out.setdefault(owner, {})[parameter["code"]] = compiled
+    _add_the_regions(definitions, out)
     return {type_: dict(sorted(codes.items())) for type_, codes in sorted(out.items())}
+
+
+def _add_the_regions(definitions: Definitions, out: dict[str, dict[str, Any]]) -> None:
+    """Add the region's own parameters, each with its canonical; `as` is the one it is another name of."""
+    for (type_, code), published in SAME.items():
+        out[type_][code] = out[type_][published] | {"as": published, "url": url_of(type_, code)}
+    for own in OWN:
+        type_, code = own["base"], own["code"]
+        compiled = _parameter(definitions, own | {"expression": f"{type_}.{code}"}, type_, {})
+        out[type_][code] = compiled | {"url": url_of(type_, code)}
 
 
 def _parameter(

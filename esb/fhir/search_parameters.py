@@ -1,7 +1,8 @@
 """The search parameters of FHIR R4 (4.0.1), from the published definitions (search.html).
 
 `PARAMETERS["Observation"]["code"].paths[0].steps == ("code",)`; the parameters of every resource
-(`_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source`) stand under every type.
+(`_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source`) stand under every type. Those of the
+region's own have a canonical; where one is another name of a published one, it has that one's code.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Parameter:
     """One search parameter of one resource type.
 
     kind: token, string, reference, date, quantity, number, uri, composite or special (Location.near).
-    targets: the types a reference may point to; empty for any.
+    targets: the types a reference may point to; empty for any. url: canonical of the region's own ones.
     """
 
     code: str
@@ -53,6 +54,7 @@ class Parameter:
     paths: tuple[Path, ...]
     targets: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
+    url: str = ""
 
 
 class _Parameters(Mapping[str, Mapping[str, Parameter]]):
@@ -105,13 +107,14 @@ def values(node: dict[str, Any], path: Path) -> list[Any]:
 
 def _parameter(code: str, raw: dict[str, Any]) -> Parameter:
     return Parameter(
-        code=code,
+        code=raw.get("as", code),
         kind=raw["kind"],
         paths=_paths(raw["paths"]),
         targets=tuple(raw.get("targets", ())),
         components=tuple(
             Component(part["code"], part["kind"], _paths(part["paths"])) for part in raw.get("components", ())
         ),
+        url=raw.get("url", ""),
     )
 
 

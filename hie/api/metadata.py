@@ -120,11 +120,13 @@ def search_parameters(type_: str) -> list[dict[str, str]]:
     """Return what a type can be searched by: name, type, and the modifiers that are answered."""
     if type_ in FOUND_BY:
         return [{"name": code, "type": PARAMETERS[type_][code].kind} for code in FOUND_BY[type_]]
-    return [_search_parameter(parameter) for parameter in indexed_parameters(type_).values()]
+    return [_search_parameter(code, parameter) for code, parameter in indexed_parameters(type_).items()]
 
 
-def _search_parameter(parameter: Parameter) -> dict[str, str]:
-    described = {"name": parameter.code, "type": parameter.kind}
+def _search_parameter(code: str, parameter: Parameter) -> dict[str, str]:
+    described = {"name": code, "type": parameter.kind}
+    if parameter.url:
+        described["definition"] = parameter.url
     if modifiers := modifiers_of(parameter):
         described["documentation"] = "Modifiers: " + " ".join(f":{name}" for name in modifiers)
     return described

@@ -186,9 +186,10 @@ def test_each_kind_of_search_leaves_its_audit_row(app: Flask, call: Caller, pers
         .limit(1)
     )
     for path, operation, about in (
-        ("?_tag=t1", "search-system", None),
+        ("?_tag=nobodys", "search-system", None),
+        ("?_tag=t1", "search-system", person["id"]),
         (f"/Patient/{person['id']}/Observation", "search-compartment", person["id"]),
-        ("/Patient?_tag=t1", "search-type", None),
+        ("/Patient?_tag=nobodys", "search-type", None),
     ):
         assert call("GET", path).status_code == 200
         with app.extensions["hie"].engine.connect() as connection:
