@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import requests
 
 from deploy.stack import ports, processes
+from deploy.stack.processes import Process
 
 COMMAND = str(Path(__file__).resolve().parents[2] / "deploy" / "region")
 
@@ -178,6 +180,20 @@ def test_only_what_is_dead_is_started_again(home: Path):
     after = read(home)["pids"]
     assert {name for name in after if after[name] != before[name]} == {"hub.ingest.1"}
     assert (home / "log" / "prepare.log").read_text() == prepared
+
+
+def test_kill_9_of_the_web_ends_its_workers_and_frees_its_port(home: Path):
+    before = read(home)
+    pid, port = before["pids"]["hub.web"], urlsplit(before["hub"]["portal"]).port
+    assert port is not None
+    workers = [each for each in processes.session_members(pid) if each.pid != pid]
+    assert workers
+    os.kill(pid, signal.SIGKILL)
+    gone = processes.wait_until(lambda: not any(map(Process.is_alive, workers)), timeout_s=10)
+    assert gone, "workers outlive the web process that was killed"
+    assert processes.wait_until(lambda: not ports.answers(port), timeout_s=10), "somebody holds the port"
+    assert call("up", "--dir", str(home)).returncode == 0
+    assert requests.get(before["hub"]["portal"], timeout=20).status_code == 200
 
 
 def test_a_process_that_lives_but_does_not_answer_is_not_ready(home: Path):
