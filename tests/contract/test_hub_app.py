@@ -36,6 +36,19 @@ PUBLIC = {
     "breaks",
     "undone",
 }
+# Routes that show nobody's data and write nothing: they leave no audit row (docs/security.md names them).
+UNAUDITED = {
+    "root.well_known",
+    "root.health",
+    "api.metadata",
+    "api.openapi",
+    "portal.sign_in",
+    "portal.static_file",
+    "portal.extend_session",
+    "portal.choose_again",
+    "portal.find_again",
+    "portal.find_records_again",
+}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +134,11 @@ def test_every_route_says_what_it_is_for(app: Flask) -> None:
 def test_only_these_routes_are_open_to_anybody(app: Flask) -> None:
     marks = {name: access_of(view) for name, view in app.view_functions.items()}
     assert {name for name, mark in marks.items() if mark and mark.public} == PUBLIC
+
+
+def test_only_these_routes_leave_no_audit_row(app: Flask) -> None:
+    marks = {name: access_of(view) for name, view in app.view_functions.items()}
+    assert {name for name, mark in marks.items() if mark and not mark.audited} == UNAUDITED
 
 
 def test_nobody_may_do_nothing() -> None:
