@@ -19,7 +19,7 @@ import structlog
 from pika.exceptions import AMQPError
 
 from esb.errors import NotNow
-from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, parameters
+from esb.publisher import FIRST_PAUSE_S, LONGEST_PAUSE_S, parameters, told
 
 log = structlog.get_logger(__name__)
 
@@ -85,16 +85,22 @@ class Consumer:
         self._quiet_since: float | None = None
 
     def run(self, stopping: threading.Event) -> None:
-        """Consume until `stopping` is set; reconnects by itself."""
+        """Consume until `stopping` is set; reconnects by itself.
+
+        A queue that is missing or forbidden ends a connection that was opened; the pauses grow all the same.
+        """
         pause_s = FIRST_PAUSE_S
         while not stopping.is_set():
+            opened_at = float("inf")
             try:
                 self._connection = pika.BlockingConnection(self._parameters)
-                pause_s = FIRST_PAUSE_S
+                opened_at = time.monotonic()
                 self._consume(stopping)
             except (AMQPError, OSError) as error:
                 if not stopping.is_set():
-                    log.warning("consumer.away", reason=type(error).__name__)
+                    log.warning("consumer.away", reason=told(error))
+                    if time.monotonic() - opened_at > LONGEST_PAUSE_S:
+                        pause_s = FIRST_PAUSE_S
                     stopping.wait(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             finally:

@@ -64,6 +64,11 @@ def parameters(url: str, *, name: str, ca_file: str | None = None) -> pika.URLPa
     return result
 
 
+def told(error: BaseException) -> str:
+    """Return what the broker says of the end of a connection or channel, or the kind of the error."""
+    return str(getattr(error, "reply_text", "") or type(error).__name__)[:200]
+
+
 class Publisher:
     """Sends batches over one connection that it opens, keeps and reopens by itself."""
 
@@ -147,11 +152,15 @@ class Publisher:
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
+            began = time.monotonic()
             opened = self._connect_once()
             if self._stopping.is_set():
                 return
-            pause_s = FIRST_PAUSE_S if opened else min(pause_s * 2, LONGEST_PAUSE_S)
+            # One that ends as soon as it is used, for want of an exchange or a right, was of no use either.
+            if opened and time.monotonic() - began > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
             self._stopping.wait(pause_s * random.uniform(0.5, 1.5))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _connect_once(self) -> bool:
         opened = False
@@ -173,7 +182,7 @@ class Publisher:
 
         def on_gone(connection: SelectConnection, reason: Exception) -> None:
             if not self._stopping.is_set():
-                log.warning("publisher.away", reason=type(reason).__name__)
+                log.warning("publisher.away", reason=told(reason))
             connection.ioloop.stop()
 
         self._connection = SelectConnection(

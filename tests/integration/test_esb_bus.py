@@ -15,6 +15,7 @@ import pika
 import pytest
 import sqlalchemy as sa
 from pika.exceptions import ChannelClosedByBroker
+from structlog.testing import capture_logs
 
 from deploy.stack.rabbitmq import Broker
 from esb.consumer import Consumer
@@ -285,6 +286,42 @@ def test_after_an_abnormal_end_the_next_batch_is_one_message(empty_bus, publishe
 
     consume(empty_bus, handle, lambda: sum(sizes) >= 30)
     assert sizes[0] == 1
+
+
+class Pauses(threading.Event):
+    """Notes how long somebody would wait, and ends it after some times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.noted: list[float] = []
+        self._times = times
+
+    def wait(self, timeout=None):
+        self.noted.append(timeout)
+        if len(self.noted) == self._times:
+            self.set()
+        return self.is_set()
+
+
+def test_a_queue_that_is_not_there_is_asked_for_ever_more_seldom(empty_bus):
+    stopping = Pauses(6)
+    with capture_logs() as logged:
+        consumer = Consumer(empty_bus.url(), name="test", own=["ingest.none"], handle=lambda *_: set())
+        consumer.run(stopping)
+    assert stopping.noted == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+    assert "no queue 'ingest.none'" in logged[-1]["reason"]
+
+
+def test_a_right_that_is_missing_is_asked_for_ever_more_seldom(empty_bus, monkeypatch):
+    monkeypatch.setattr("esb.publisher.random.uniform", lambda *_: 1)
+    rightless = Publisher(empty_bus.url("H02", "two-word"), name="test H02")
+    rightless._stopping = stopping = Pauses(4)
+    rightless.start()
+    while not stopping.is_set():
+        rightless.wait_connected(0.05)
+        rightless.send([plain("H01.0", 1)])
+    rightless.stop()
+    assert stopping.noted == [0.2, 0.4, 0.8, 1.6]
 
 
 def test_a_queue_whose_consumer_is_gone_is_taken_over(empty_bus, publisher, monkeypatch):
