@@ -1,9 +1,11 @@
 """The rules of the house that a machine can hold."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,21 @@ def test_nobody_imports_what_is_not_below_it():
     command = [str(Path(sys.executable).parent / "lint-imports"), "--config", "setup.cfg", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("side", ["hub", "hospital"])
+def test_the_architecture_page_gives_the_layers_that_are_held(side):
+    rules = ConfigParser()
+    rules.read(ROOT / "setup.cfg", "utf-8")
+    layers = " > ".join(rules[f"importlinter:contract:{side}"]["layers"].split("\n")[1:])
+    assert f"`{layers}`" in (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_every_place_the_architecture_page_names_is_there():
+    table = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Where to change what")[2]
+    named = re.findall(r"`([a-z_0-9/.]+/[a-z_0-9/.]*)`", table.partition("\n## ")[0])
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_no_file_is_longer_than_a_reader_likes():
