@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hie.schema.base import Base
@@ -45,7 +45,10 @@ class Relation(Base):
 
 
 class AuditEventRow(Base):
-    """One request, permitted or denied: who, what, whose, why, how it ended (rendered as IHE BALP)."""
+    """One request, permitted or denied: who, what, whose, why, how it ended (rendered as IHE BALP).
+
+    others: the further patients, beside `compartment`, whose records the request gave or changed.
+    """
 
     __tablename__ = "audit_event"
     __table_args__ = (
@@ -65,6 +68,7 @@ class AuditEventRow(Base):
             "at",
             postgresql_where=text("compartment IS NULL AND resource_type = 'Patient'"),
         ),
+        Index(None, "others", postgresql_using="gin", postgresql_where=text("others IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -79,6 +83,7 @@ class AuditEventRow(Base):
     resource_type: Mapped[str | None] = mapped_column(Text)
     resource_id: Mapped[str | None] = mapped_column(Text)
     compartment: Mapped[str | None] = mapped_column(Text)
+    others: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     person_id: Mapped[uuid.UUID | None]
     outcome: Mapped[int]
     http: Mapped[int | None]

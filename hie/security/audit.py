@@ -37,6 +37,7 @@ def record(
     resource_type: str | None = None,
     resource_id: str | None = None,
     compartment: str | None = None,
+    others: Sequence[str] | None = None,
     person_id: uuid.UUID | None = None,
     outcome: int = 0,
     http: int | None = 200,
@@ -57,6 +58,7 @@ def record(
         resource_type=resource_type,
         resource_id=resource_id,
         compartment=compartment,
+        others=others,
         person_id=person_id,
         outcome=outcome,
         http=http,
@@ -67,19 +69,14 @@ def record(
 
 
 def record_each(session: Session, compartments: Collection[str | None], **said: Any) -> None:
-    """Add the rows of an act that gave records of several patients: one for each of them (IHE BALP).
+    """Add the one row of an act that gave or changed records of several patients; each of them finds it.
 
     Args:
-        compartments: empty words count for nothing; none at all makes one row that names nobody.
+        compartments: empty words count for nothing; none at all makes a row that names nobody.
         said: as `record` takes it.
     """
     patients = sorted({one for one in compartments if one})
-    if len(patients) < 2:
-        record(session, compartment=patients[0] if patients else None, **said)
-        return
-    said.setdefault("http", 200)
-    actor, action, operation = (said.pop(name) for name in ("actor", "action", "operation"))
-    record_many(session, [audit_row(actor, action, operation, compartment=one, **said) for one in patients])
+    record(session, compartment=patients[0] if patients else None, others=patients[1:] or None, **said)
 
 
 def record_many(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -101,6 +98,7 @@ def audit_row(
     resource_type: str | None = None,
     resource_id: str | None = None,
     compartment: str | None = None,
+    others: Sequence[str] | None = None,
     person_id: uuid.UUID | None = None,
     outcome: int = 0,
     http: int | None = None,
@@ -118,6 +116,7 @@ def audit_row(
         "resource_type": resource_type,
         "resource_id": resource_id,
         "compartment": compartment,
+        "others": list(others) if others else None,
         "person_id": person_id,
         "outcome": outcome,
         "http": http,

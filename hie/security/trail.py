@@ -184,19 +184,20 @@ def _hub(row: AuditEventRow) -> dict[str, Any]:
 
 
 def _entities(row: AuditEventRow) -> Any:
-    if row.compartment:
+    patients = [row.compartment, *(row.others or ())] if row.compartment else []
+    for patient in patients:
         yield {
-            "what": {"reference": f"Patient/{row.compartment}"},
+            "what": {"reference": f"Patient/{patient}"},
             "type": {"system": OBJECT, "code": "1", "display": "Person"},
             "role": {"system": ROLE, "code": "1", "display": "Patient"},
         }
-    elif row.person_id:
+    if not patients and row.person_id:
         yield {
             "what": {"reference": f"Person/{row.person_id}"},
             "type": {"system": OBJECT, "code": "1", "display": "Person"},
             "role": {"system": ROLE, "code": "1", "display": "Patient"},
         }
-    if row.resource_type and (row.resource_type, row.resource_id) != ("Patient", row.compartment):
+    if row.resource_type and not (row.resource_type == "Patient" and row.resource_id in patients):
         what = {"type": row.resource_type}
         if row.resource_id and row.resource_type != "Bundle":
             what = {"reference": f"{row.resource_type}/{row.resource_id}"}
@@ -237,7 +238,8 @@ def about_patient(value: str) -> ColumnElement[bool]:
     person = select(Identity.person_id).where(Identity.id == identity).scalar_subquery()
     is_named = (Row.resource_type == "Patient") & (Row.resource_id == identity)
     bare = Row.compartment.is_(None)
-    return or_(Row.compartment == identity, bare & (Row.person_id == person), bare & is_named)
+    is_about = or_(Row.compartment == identity, Row.others.contains([identity]))
+    return or_(is_about, bare & (Row.person_id == person), bare & is_named)
 
 
 def _entity(value: str) -> ColumnElement[bool]:

@@ -72,6 +72,20 @@ def test_a_look_at_two_patients_is_found_by_each_of_them(
     assert [len(looks(call, each, operation)) for each in both] == [number + 1 for number in before]
 
 
+TOGETHER = {name: case for name, case in LOOKS.items() if name != "reads in a batch"}
+
+
+@pytest.mark.parametrize(("operation", "look"), TOGETHER.values(), ids=TOGETHER.keys())
+def test_a_request_about_two_patients_is_one_event(
+    call: Caller, both: tuple[str, str], operation: str, look: Look
+) -> None:
+    before = {event["id"] for each in both for event in looks(call, each, operation)}
+    look(call, *both)
+    new = [event for each in both for event in looks(call, each, operation) if event["id"] not in before]
+    assert len({event["id"] for event in new}) == 1
+    assert {f"Patient/{one}" for one in both} <= {what["what"].get("reference") for what in new[0]["entity"]}
+
+
 @pytest.mark.parametrize("operation", ["$everything", "$summary"])
 def test_a_look_at_a_person_is_found_by_each_of_their_records(
     call: Caller, h01: Caller, h02: Caller, operation: str

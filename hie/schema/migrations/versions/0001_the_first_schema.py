@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("resource_type", sa.Text(), nullable=True),
         sa.Column("resource_id", sa.Text(), nullable=True),
         sa.Column("compartment", sa.Text(), nullable=True),
+        sa.Column("others", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.Column("person_id", sa.Uuid(), nullable=True),
         sa.Column("outcome", sa.Integer(), nullable=False),
         sa.Column("http", sa.Integer(), nullable=True),
@@ -66,6 +67,14 @@ def upgrade() -> None:
         ["compartment", "at"],
         unique=False,
         postgresql_where=sa.text("compartment IS NOT NULL"),
+    )
+    op.create_index(
+        op.f("ix_audit_event_others"),
+        "audit_event",
+        ["others"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_where=sa.text("others IS NOT NULL"),
     )
     op.create_table(
         "audit_seal",
@@ -456,6 +465,7 @@ def downgrade() -> None:
         table_name="audit_event",
         postgresql_where=sa.text("compartment IS NOT NULL"),
     )
+    op.drop_index(op.f("ix_audit_event_others"), table_name="audit_event")
     op.drop_index("ix_audit_event_refused_patient", table_name="audit_event")
     op.drop_index("ix_audit_event_person", table_name="audit_event")
     op.drop_index(op.f("ix_audit_event_at"), table_name="audit_event")
