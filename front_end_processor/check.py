@@ -18,6 +18,7 @@ from front_end_processor.config import Address, Config, read_secret
 from front_end_processor.normalise import profile as profiles
 
 CONNECT_S = 3
+_PORTS = {"amqp": 5672, "amqps": 5671, "http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,13 @@ def _files(config: Config) -> Iterator[Finding]:
 
 
 def _others(config: Config) -> Iterator[Finding]:
-    for what, url, port in (("broker", config.amqp_url, 5672), ("hub", config.hub_url, 443)):
+    for what, url in (("broker", config.amqp_url), ("hub", config.hub_url)):
         if not url:
             name = "FEP_AMQP_URL" if what == "broker" else "FEP_HUB_URL"
             yield Finding(what, False, f"{name} is not set; messages are kept here", is_optional=True)
             continue
         parts = urlsplit(url)
-        address = Address(parts.hostname or "", parts.port or port)
+        address = Address(parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443))
         try:
             socket.create_connection((address.host, address.port), CONNECT_S).close()
             yield Finding(what, True, f"{address.host}:{address.port} answers", is_optional=True)

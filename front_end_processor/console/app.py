@@ -258,10 +258,10 @@ def _pages(app: Flask, console: Console) -> None:
     @signed_in
     def content(seq: int) -> str:
         """Show one message with its content; the look is noted."""
-        raw, charset, bundles = console.content(
+        raw, charset, bundles, is_all = console.content(
             seq, who=session["who"], peer=request.remote_addr or "", now=datetime.now(UTC)
         )
-        return _message(console, seq, show(raw, charset, bundles))
+        return _message(console, seq, show(raw, charset, bundles, is_all=is_all))
 
     @app.post(f"/messages/{_SEQ}/replay")
     @signed_in

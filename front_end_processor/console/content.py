@@ -22,8 +22,8 @@ class Shown:
     is_cut: bool = False
 
 
-def show(raw: bytes, charset: str, bundles: Sequence[bytes]) -> Shown:
-    """Return what the page shows of a message's bytes and of the Bundles they became."""
+def show(raw: bytes, charset: str, bundles: Sequence[bytes], *, is_all: bool = True) -> Shown:
+    """Return what the page shows of a message's bytes and of the Bundles they became (all of them or not)."""
     text = readable(raw[:MAX_SHOWN], charset)
     resources: list[tuple[str, str]] = []
     size = 0
@@ -36,7 +36,7 @@ def show(raw: bytes, charset: str, bundles: Sequence[bytes]) -> Shown:
             if size > MAX_SHOWN:
                 return Shown(_segments(text), resources, is_cut=True)
             resources.append((name, body))
-    return Shown(_segments(text), resources, is_cut=len(raw) > MAX_SHOWN)
+    return Shown(_segments(text), resources, is_cut=not is_all or len(raw) > MAX_SHOWN)
 
 
 def readable(raw: bytes, charset: str) -> str:

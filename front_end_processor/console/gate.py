@@ -6,6 +6,7 @@ import hmac
 import time
 
 TRIES, TRIES_S = 5, 60.0
+MAX_PEERS = 1000
 
 
 class Gate:
@@ -30,5 +31,8 @@ class Gate:
         if self._password and hmac.compare_digest(given.encode(), self._password):
             self._failures.pop(peer, None)
             return True
-        self._failures.setdefault(peer, []).append(time.monotonic())
+        now = time.monotonic()
+        if len(self._failures) >= MAX_PEERS:  # each address is asked about only by itself
+            self._failures = {one: at for one, at in self._failures.items() if now - at[-1] < TRIES_S}
+        self._failures.setdefault(peer, []).append(now)
         return False

@@ -122,6 +122,7 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"OBX-11: empty, nobody knows whether the result is final", "OBX-11 为空，不知结果是否为最终结果"),
     (r"control characters are replaced by blanks", "控制字符已换成空格"),
     (r"ends before it begins, kept as text", "终点早于起点，按文本保留"),
+    (r"The gzip content ends in the middle; send it again whole\.", "gzip 内容中途结束，请完整重发。"),
     (r"not one number, kept as text", "不是单个数值，按文本保留"),
     (r"value type is not read, kept as text", "值类型不识别，按文本保留"),
     (r"not an amount, left out", "不是金额，已略去"),

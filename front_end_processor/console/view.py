@@ -184,8 +184,12 @@ class Console:
                 newer=connection.scalar(newer),
             )
 
-    def content(self, seq: int, *, who: str, peer: str, now: datetime) -> tuple[bytes, str, list[bytes]]:
-        """Return a message's raw bytes, its character set and its Bundles, after noting who looked.
+    def content(
+        self, seq: int, *, who: str, peer: str, now: datetime
+    ) -> tuple[bytes, str, list[bytes], bool]:
+        """Return a message's raw bytes, its character set, its first Bundles and whether these are all.
+
+        Who looked is noted before.
 
         Raises: NotFound.
         """
@@ -202,7 +206,12 @@ class Console:
             if row.entries_from is not None:
                 query = select(outbox.c.payload).where(_owned(row)).order_by(outbox.c.seq).limit(PAGE)
                 bundles = [inflate(payload) for payload in connection.scalars(query)]
-        return as_received(row.raw, row.size, is_whole=row.is_whole), row.charset, bundles
+        return (
+            as_received(row.raw, row.size, is_whole=row.is_whole),
+            row.charset,
+            bundles,
+            row.entries <= PAGE,
+        )
 
     def note(self, action: str, seq: int | None, *, who: str, peer: str, now: datetime) -> None:
         """Write who did what in the console."""

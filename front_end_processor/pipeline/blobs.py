@@ -19,6 +19,9 @@ from front_end_processor.pipeline.submission import BlobContent
 
 LARGE = 1024 * 1024
 BLOB_EXTENSION = "urn:hie:StructureDefinition/blob"
+_ATTACHMENT = frozenset(
+    ("id", "extension", "contentType", "language", "data", "url", "size", "hash", "title", "creation")
+)
 
 # (hash, content) -> the content sealed for the hub
 BlobSeal = Callable[[str, bytes], bytes]
@@ -37,7 +40,7 @@ def lift(bundle: bytes, seal: BlobSeal) -> tuple[bytes, list[BlobContent]]:
 def _holders(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
         data = node.get("data")
-        if isinstance(data, str) and len(data) > LARGE * 4 // 3:
+        if isinstance(data, str) and len(data) > LARGE * 4 // 3 and _is_content(node):
             yield node
         for child in node.values():
             if isinstance(child, (dict, list)):
@@ -47,9 +50,14 @@ def _holders(node: Any) -> Iterator[dict[str, Any]]:
             yield from _holders(child)
 
 
+def _is_content(node: dict[str, Any]) -> bool:
+    """Return whether it is a Binary or an Attachment; SampledData and Signature have a `data` too."""
+    return node.get("resourceType") == "Binary" or {key.lstrip("_") for key in node} <= _ATTACHMENT
+
+
 def _lift_one(holder: dict[str, Any], seal: BlobSeal) -> BlobContent:
     try:
-        content = base64.b64decode(holder.pop("data"), validate=False)
+        content = base64.b64decode("".join(holder.pop("data").split()), validate=True)
     except (binascii.Error, ValueError):
         raise NotValid("An attachment's data is not base64; send it again whole.") from None
     name = name_of(content)

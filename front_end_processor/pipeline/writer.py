@@ -247,20 +247,21 @@ class _Work:
     def _capture(
         self, submission: Submission, seq: int, known: list[Known], now: datetime, remark: str
     ) -> Settled:
-        if remark:
-            submission.row["warnings"] = _with(str(submission.row["warnings"]), remark)
-        content_hash = bytes(submission.row["content_hash"])
+        row = submission.row
+        if remark:  # a copy: what is tried again must not be remarked twice
+            row = {**row, "warnings": _with(str(row["warnings"]), remark)}
+        content_hash = bytes(row["content_hash"])
         count = max(1, len(submission.entries))
         first = self._number(count)
         entries = {"epoch": self._epoch, "entries_from": first, "entries": len(submission.entries)}
         if seq:
             changed = {"replayed_at": now} if submission.replaces else {}
-            fresh = {k: v for k, v in submission.row.items() if k not in _FIXED}
+            fresh = {k: v for k, v in row.items() if k not in _FIXED}
             self._updates.append((seq, {**fresh, **entries, **changed, "fate": CAPTURED, "reason": ""}))
             known[:] = [k for k in known if k.seq != seq]
         else:
             seq = first
-            self._new.append({**submission.row, **entries, "seq": seq, "fate": CAPTURED, "reason": ""})
+            self._new.append({**row, **entries, "seq": seq, "fate": CAPTURED, "reason": ""})
         known.append(Known(seq, content_hash, True, "", now))
         self._add_entries(submission, first, now)
         return Settled(Verdict.CAPTURED, seq)

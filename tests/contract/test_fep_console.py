@@ -14,6 +14,7 @@ from front_end_processor.adapters.hl7v2.framing import HALF, TOO_LARGE
 from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import look, outbox
 from front_end_processor.console.content import show
+from front_end_processor.console.gate import Gate
 from front_end_processor.console.view import LinkState
 from front_end_processor.pipeline.capture import Received
 from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet
@@ -216,6 +217,26 @@ def test_numbers_keep_their_digits_in_the_content():
     shown = show(b"MSH|^~\\&|A\rPID|1\r", "utf-8", [bundle])
     assert shown.resources == [("PUT Observation/1", '{\n  "value": 12.50\n}')]
     assert shown.lines == [("MSH", "|^~\\&|A"), ("PID", "|1")]
+
+
+def test_a_content_that_is_not_shown_whole_says_so(engineer, fep):
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    many = [{"resource": {"resourceType": "Patient", "id": f"p{number}"}} for number in range(51)]
+    for entries, said in ((many[:50], False), (many, True)):
+        body = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        assert engineer.post("/fhir", json=body, headers=headers).status_code == 200
+        page = engineer.get(f"/messages/{rows(fep)[-1].seq}/content?lang=en").text
+        assert ("only the first part is shown" in page) == said
+
+
+def test_guesses_from_everywhere_do_not_fill_the_memory(monkeypatch):
+    gate, now = Gate(PASSWORD), 1000.0
+    monkeypatch.setattr("front_end_processor.console.gate.time.monotonic", lambda: now)
+    for number in range(5000):
+        now += 1
+        gate.admits("x", f"10.0.{number // 256}.{number % 256}")
+    assert len(gate._failures) <= 1000
+    assert not gate.is_shut("10.0.0.1")
 
 
 def test_there_is_an_icon_and_the_style_is_small(stranger):

@@ -305,6 +305,8 @@ def test_gzip_is_unpacked_and_bounded(http):
     assert (
         http.post("/fhir/Patient", data=body, headers=AUTH | {"Content-Encoding": "gzip"}).status_code == 201
     )
+    cut = http.post("/fhir/Patient", data=body[:-4], headers=AUTH | {"Content-Encoding": "gzip"})
+    assert (cut.status_code, "send it again whole" in cut.text) == (400, True)
     bomb = gzip.compress(b" " * 50_000_000)
     assert (
         http.post("/fhir/Patient", data=bomb, headers=AUTH | {"Content-Encoding": "gzip"}).status_code == 413

@@ -192,3 +192,31 @@ def test_an_order_of_any_kind_may_hold_drugs_and_tests() -> None:
     raw = samples.example("ORM^O01")
     assert len(resources(raw, "ServiceRequest")) == 1
     assert len(resources(raw, "MedicationRequest")) == 1
+
+
+def test_a_problem_and_a_diagnosis_of_one_code_are_two_conditions() -> None:
+    problem = one("PPR^PC1", "Condition", samples.PID, "PRB|AD|20260401|I10^高血压^I10")
+    diagnosis = one("ADT^A08", "Condition", samples.PID, "DG1|1||I10^高血压^I10|||F")
+    assert problem["code"]["coding"] == diagnosis["code"]["coding"]
+    assert problem["id"] != diagnosis["id"]
+
+
+def test_a_working_diagnosis_is_no_chief_complaint() -> None:
+    visit = one("ADT^A01", "Encounter", samples.PID, samples.PV1, "DG1|1||J18.9^肺炎^I10|||W")
+    assert [set(link) for link in visit["diagnosis"]] == [{"condition"}]
+
+
+@pytest.mark.parametrize(("first", "then"), [("DD", "AD"), ("F", "A"), ("O", "P")])
+def test_the_diagnosis_at_discharge_wins_over_that_at_admission_however_they_are_coded(
+    first: str, then: str
+) -> None:
+    rows = [f"DG1|{n}||J18.9^肺炎^I10|||{type_}" for n, type_ in enumerate((first, then), 1)]
+    condition = one("ADT^A03", "Condition", samples.PID, samples.PV1, *rows)
+    assert condition["verificationStatus"]["coding"][0]["code"] == "confirmed"
+
+
+def test_an_appointment_that_lasts_for_ever_is_taken_without_its_length() -> None:
+    sch = samples.SCH.split("|")
+    sch[9:11] = ["1" + "0" * 15, "MIN"]
+    appointment = one("SIU^S12", "Appointment", "|".join(sch), samples.PID)
+    assert "start" in appointment and "minutesDuration" not in appointment

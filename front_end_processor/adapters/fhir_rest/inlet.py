@@ -128,6 +128,8 @@ class Inlet:
             raise NotSupported("The content is not gzip as its Content-Encoding says.") from None
         if stream.unconsumed_tail:
             raise self._too_large(request, address, self.max_message + 1)
+        if not stream.eof:
+            raise NotSupported("The gzip content ends in the middle; send it again whole.")
         return body
 
     def _too_large(self, request: Request, address: str, size: int) -> TooLarge:

@@ -72,7 +72,7 @@ COVERAGE = (
 _DIAGNOSIS, _PROBLEM, _ALLERGY, _REACTION, _PROCEDURE, _COVERAGE = map(
     compile_rows, (DIAGNOSIS, PROBLEM_ROWS, ALLERGY, ADVERSE_REACTION, PROCEDURE, COVERAGE)
 )
-_STRENGTH = {"A": 0, "W": 1, "F": 2}
+_STRENGTH = {"A": 0, "AD": 0, "W": 1, "P": 1, "F": 2, "DD": 2, "O": 2}
 
 
 def code_key(concept: Resource) -> str:
@@ -140,7 +140,7 @@ def _role(ctx: Context, dg1: Segment, id_: str) -> Resource:
     """Return Encounter.diagnosis of a DG1: its role (DG1-6) and rank (DG1-15)."""
     link: Resource = {"condition": {"reference": f"Condition/{id_}"}}
     known = ctx.code("diagnosis_type", dg1.get(6), "DG1-6")
-    if known and known.display in ("AD", "DD", "CC"):
+    if known and known.display in ("AD", "DD"):
         link["use"] = coding("diagnosis-role", known.display)
     rank = dg1.get(15)
     if rank.isascii() and rank.isdigit() and int(rank) > 0:
@@ -157,7 +157,7 @@ def problems(ctx: Context) -> None:
         if not key:
             continue
         own_id = segment.get(4)
-        resource = ctx.base("Condition", f"problem:{own_id}" if own_id else f"{ctx.patient_key}|{key}")
+        resource = ctx.base("Condition", f"problem:{own_id or f'{ctx.patient_key}|{key}'}")
         resource["category"] = [PROBLEM]
         if segment.get(1).upper() == "DE":
             resource["verificationStatus"] = WRONG

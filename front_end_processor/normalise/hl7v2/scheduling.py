@@ -18,6 +18,7 @@ DECIDED = {
     "SIU^S26": "noshow",
 }
 _UNITS_MIN = {"": 1, "MIN": 1, "M": 1, "分": 1, "分钟": 1, "H": 60, "HR": 60, "小时": 60, "S": 1 / 60}
+_LONGEST_MIN = 366 * 24 * 60
 
 SCHEDULE = (
     Row("SCH-7", "reasonCode[]", dt.concept("appointment_reason")),
@@ -102,9 +103,10 @@ def _times(ctx: Context, sch: Segment) -> tuple[datetime | None, datetime | None
 
 
 def _minutes(amount: str, unit: str) -> int:
-    if not amount.isascii() or not amount.isdigit():
+    if not amount.isascii() or not amount.isdigit() or len(amount) > 9:
         return 0
-    return int(int(amount) * _UNITS_MIN.get(unit.upper(), 1))
+    minutes = int(int(amount) * _UNITS_MIN.get(unit.upper(), 1))
+    return minutes if minutes <= _LONGEST_MIN else 0
 
 
 def _resource(ctx: Context, aig: Segment) -> Resource | None:
