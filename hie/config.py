@@ -86,7 +86,7 @@ class Config:
         return cls(
             database_url=sqlalchemy_url(text["HIE_DATABASE_URL"]),
             amqp_url=text["HIE_AMQP_URL"],
-            http=text["HIE_HTTP"],
+            http=_address(text["HIE_HTTP"]),
             base_url=(text["HIE_BASE_URL"] or f"http://{text['HIE_HTTP']}").rstrip("/"),
             key_dir=Path(text["HIE_KEY_DIR"] or "keys"),
             blob_dir=Path(text["HIE_BLOB_DIR"] or "blobs"),
@@ -101,17 +101,18 @@ class Config:
         )
 
 
-NUMBERS = (
-    "HIE_QUEUES",
-    "HIE_WEB_WORKERS",
-    "HIE_WEB_THREADS",
-    "HIE_MAX_BODY",
-    "HIE_TOKEN_LIFETIME_S",
-    "HIE_RELATION_DAYS",
-    "HIE_CONFIRMED_HOURS",
-    "HIE_INGEST_BATCH",
-    "HIE_INGEST_TRIES",
-)
+# name: (the least and the most that makes sense)
+NUMBERS = {
+    "HIE_QUEUES": (1, 64),
+    "HIE_WEB_WORKERS": (1, 256),
+    "HIE_WEB_THREADS": (1, 256),
+    "HIE_MAX_BODY": (1, 1 << 40),
+    "HIE_TOKEN_LIFETIME_S": (1, 366 * 86400),
+    "HIE_RELATION_DAYS": (0, 36_500),
+    "HIE_CONFIRMED_HOURS": (1, 8760),
+    "HIE_INGEST_BATCH": (1, 10_000),
+    "HIE_INGEST_TRIES": (1, 1000),
+}
 
 
 def read_settings(path: Path) -> dict[str, str]:
@@ -155,6 +156,14 @@ def _level(text: str) -> str:
 
 
 def _number(name: str, text: str) -> int:
-    if not text.isdigit():
-        raise SettingError(f"{name} must be a whole number: {SETTINGS[name][1]}")
+    least, most = NUMBERS[name]
+    if not text.isascii() or not text.isdecimal() or len(text) > 18 or not least <= int(text) <= most:
+        raise SettingError(f"{name} must be a whole number from {least} to {most}: {SETTINGS[name][1]}")
     return int(text)
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
+        raise SettingError(f"HIE_HTTP must be host:port, e.g. {SETTINGS['HIE_HTTP'][0]}")
+    return text

@@ -26,6 +26,14 @@ def test_the_address_others_use_follows_the_one_listened_on() -> None:
     "wrong",
     [
         {"HIE_QUEUES": "many"},
+        {"HIE_QUEUES": "²"},
+        {"HIE_QUEUES": "0"},
+        {"HIE_QUEUES": "65"},
+        {"HIE_WEB_WORKERS": "0"},
+        {"HIE_RELATION_DAYS": "9999999"},
+        {"HIE_HTTP": "127.0.0.1"},
+        {"HIE_HTTP": "127.0.0.1:http"},
+        {"HIE_HTTP": "127.0.0.1:99999"},
         {"HIE_ZONE": "Asia/Nowhere"},
         {"HIE_LOG_LEVEL": "LOUD"},
         {"HIE_SUITE": "rot13"},
@@ -61,6 +69,26 @@ def test_a_database_that_is_away_ends_a_command_in_one_sentence(
         main(["migrate"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("hie: The database cannot be reached")
+
+
+def test_a_file_that_is_no_json_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HIE_DATABASE_URL", URL["HIE_DATABASE_URL"])
+    monkeypatch.setattr("hie.__main__.speak_up", lambda _: None)
+    file = tmp_path / "own.public.jwks"
+    file.write_text("no JSON")
+    with pytest.raises(SystemExit):
+        main(["facility", "add", "--code", "H01", "--name", "x", "--keys", str(file)])
+    assert "own.public.jwks is not JSON" in capsys.readouterr().err
+
+
+def test_the_example_of_each_command_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["restrict", "grant"], ["restrict", "add"], ["client", "disable"], ["user", "enable"]):
+        with pytest.raises(SystemExit):
+            parser().parse_args([*command, "--help"])
+        example = " ".join(capsys.readouterr().out.partition("example: hie ")[2].split())
+        assert callable(parser().parse_args(example.split()).run)
 
 
 def test_keys_are_made_once_and_private_ones_are_not_printed(
