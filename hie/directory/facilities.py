@@ -8,11 +8,16 @@ from sqlalchemy.orm import Session
 
 from esb.seal import load_public
 from esb.topology import check_facility_code
+from hie.directory.clients import OPERATOR
 from hie.errors import Malformed, Rejected
 from hie.schema.directory import Facility
+from hie.security import audit
+from hie.security.actor import Actor
 
 
-def put_facility(session: Session, code: str, name: str, name_en: str, jwks: dict[str, Any]) -> None:
+def put_facility(
+    session: Session, code: str, name: str, name_en: str, jwks: dict[str, Any], by: Actor = OPERATOR
+) -> None:
     """Register a facility, or give it a new name or new keys.
 
     Raises: Rejected if the code cannot stand in a route, or the key set holds a private key or not the keys
@@ -20,13 +25,19 @@ def put_facility(session: Session, code: str, name: str, name_en: str, jwks: dic
     """
     check_facility_code(code)
     check_public_keys(jwks)
-    row = {"code": code, "name": name, "name_en": name_en, "jwks": jwks}
-    statement = insert(Facility).values(row)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Facility.code],
-            set_={"name": name, "name_en": name_en, "jwks": jwks},
-        )
+    values = {"name": name, "name_en": name_en, "jwks": jwks}
+    present = session.get(Facility, code, populate_existing=True)
+    if present and all(getattr(present, column) == value for column, value in values.items()):
+        return
+    statement = insert(Facility).values(code=code, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=[Facility.code], set_=values))
+    audit.record(
+        session,
+        actor=by,
+        action="C" if present is None else "U",
+        operation="directory.facility",
+        http=None,
+        detail={"facility": code, "new_keys": present is None or present.jwks != jwks},
     )
 
 

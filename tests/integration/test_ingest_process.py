@@ -57,6 +57,7 @@ def engine(fresh_database_url: str) -> Iterator[sa.Engine]:
     made = sa.create_engine(fresh_database_url)
     with Session(made) as session, session.begin():
         put_facility(session, "H01", "H01", "", public_part(HOSPITAL))
+        session.execute(sa.delete(AuditEventRow))
     yield made
     made.dispose()
 
