@@ -25,7 +25,7 @@ from esb.fhir.bundles import operation_outcome
 from esb.fhir.validation import check_resource
 from hie.api import recording
 from hie.config import Config
-from hie.errors import HieError, Issue, NotPermitted, NotValid, Rejected, TooLarge
+from hie.errors import Conflict, HieError, Issue, NotNow, NotPermitted, NotValid, Rejected, TooLarge
 from hie.repository.writes import Write
 from hie.schema.exports import Job, JobFile
 from hie.security import audit
@@ -206,6 +206,9 @@ def _write_group(session: Session, config: Config, group: Sequence[Item], refuse
             written = [write for _, write in group]
             recording.record(session, written, datetime.now(UTC), config, are_definite=True)
         return len(group)
+    except (NotNow, Conflict):
+        # Two writers waited for each other: nothing is wrong with a line, the batch is tried again.
+        raise NotNow from None
     except (HieError, psycopg.DataError) as error:
         if len(group) == 1:
             known = error if isinstance(error, HieError) else NotValid("it holds what no database can keep")

@@ -20,9 +20,11 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from hie.api import recording
 from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
+from hie.errors import Conflict, NotNow
 from hie.schema import AuditEventRow, Job, Resource, ResourceHistory
 from hie.schema.directory import Facility
 from hie.work.process import RUNS, work_once
@@ -233,6 +235,27 @@ def test_while_the_database_is_away_a_job_waits(app: Flask, monkeypatch: pytest.
         with pytest.raises(psycopg.errors.AdminShutdown):
             work(app)
     assert finished(app, call, asked_for)["type"] == "batch-response"
+
+
+def test_a_line_that_met_another_writer_is_stored_later_and_not_refused(
+    app: Flask, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = written(outside / "Patient.ndjson", [patient("1") | {"id": "p1"}])
+    call = Caller(app, "bench")
+    asked_for = call("POST", "/$import", asked(("Patient", f"file://{local}")), **WAIT)
+    real, meetings = recording.record, [Conflict, NotNow]
+
+    def meet(*given: Any, **more: Any) -> Any:
+        if meetings:
+            raise meetings.pop()
+        return real(*given, **more)
+
+    monkeypatch.setattr(recording, "record", meet)
+    for _ in range(2):
+        with pytest.raises(NotNow):
+            work(app)
+    assert finished(app, call, asked_for)["error"] == []
+    assert ids(call("GET", "/Patient?_count=10")) == ["p1"]
 
 
 def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
