@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 from werkzeug.http import http_date
@@ -16,15 +16,14 @@ from werkzeug.http import http_date
 from esb.fhir import lexemes
 from hie.api import answers, asking
 from hie.directory.own_keys import read_own_keys
-from hie.errors import Gone, NotFound, NotValid
-from hie.repository import blobs, criteria, read
+from hie.errors import Gone, NotFound, NotValid, TooLarge
+from hie.repository import blobs, contents, criteria, read
+from hie.repository.contents import BINARY, POINTER
 from hie.schema.repository import Resource
 from hie.security.policy import decide
 
-BINARY = "Binary"
 CONTEXT = "X-Security-Context"
 INLINE = 1 << 20  # what is larger is kept beside the database, sealed
-POINTER = "urn:hie:content"
 PIECE = 1 << 16
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
 REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
@@ -63,12 +62,6 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
     return resource
 
 
-def check(resource: dict[str, Any]) -> None:
-    """Refuse a Binary that points at a content without having brought it. Raises: NotValid."""
-    if POINTER.encode() in lexemes.dumps(resource.get("_data", {})):
-        raise NotValid("Binary.data is brought with the Binary.")
-
-
 def read_one(session: Session, id_: str, where: ColumnElement[bool]) -> read.Stored:
     """Return a Binary that may be seen: by its securityContext if it has one, else as any resource, or by a
     DocumentReference the asker may see that names it.
@@ -91,6 +84,17 @@ def read_one(session: Session, id_: str, where: ColumnElement[bool]) -> read.Sto
         if not _is_named(session, id_):
             raise
         return found
+
+
+def read_version(session: Session, id_: str, version: int, where: ColumnElement[bool]) -> read.Stored:
+    """Return a version of a Binary: by its securityContext if it has one. Raises: NotFound, Gone."""
+    found = read.vread(session, BINARY, id_, version, true())
+    context = lexemes.loads(found.content).get("securityContext", {}).get("reference")
+    if context is None:
+        return read.vread(session, BINARY, id_, version, where)
+    if not _may_see(session, str(context)):
+        raise NotFound
+    return found
 
 
 def _may_see(session: Session, reference: str) -> bool:
@@ -119,16 +123,26 @@ def _is_named(session: Session, id_: str) -> bool:
     return session.scalar(wanted.limit(1)) is not None
 
 
-def whole(content: bytes) -> bytes:
-    """Return the stored text of a Binary with its data, where those are kept beside it."""
-    resource = lexemes.loads(content)
-    if _pointer(resource) is None:
-        return content
-    resource["data"] = base64.b64encode(_content(resource)).decode()
-    resource["_data"]["extension"] = [e for e in resource["_data"]["extension"] if e.get("url") != POINTER]
-    if not resource["_data"]["extension"]:
-        del resource["_data"]
-    return lexemes.dumps(resource)
+def whole(type_: str, content: bytes) -> bytes:
+    """Return a stored text, that of a Binary with its data where those are kept beside it.
+
+    Raises: TooLarge where one answer would hold more of them than one request may.
+    """
+    return contents.filled(content, _read_within_limit) if type_ == BINARY else content
+
+
+def part(type_: str, content: bytes) -> bytes:
+    """Return a stored text as one among many: a Binary without the data that are kept beside it."""
+    return contents.stripped(content) if type_ == BINARY else content
+
+
+def _read_within_limit(token: str, name: str) -> bytes:
+    config = asking.hub().config
+    found = contents.reader(config.blob_dir, config.key_dir)(token, name)
+    g.binary_bytes = g.get("binary_bytes", 0) + len(found)
+    if g.binary_bytes > config.max_body:
+        raise TooLarge("Together these Binaries are too large for one answer; read each by itself.")
+    return found
 
 
 def shown(found: read.Stored) -> Response:
@@ -153,21 +167,12 @@ def shown(found: read.Stored) -> Response:
     return Response(pieces, headers=headers, content_type=known)
 
 
-def _pointer(resource: dict[str, Any]) -> tuple[str, str] | None:
-    for extension in resource.get("_data", {}).get("extension", ()):
-        if extension.get("url") == POINTER:
-            token, _, name = str(extension.get("valueString")).partition("/")
-            return token, name
-    return None
-
-
 def _content(resource: dict[str, Any]) -> bytes:
     """Return the bytes of a Binary. Raises: NotFound if they are not there."""
-    pointer = _pointer(resource)
+    pointer = contents.pointer_of(resource)
     if pointer is not None:
         config = asking.hub().config
-        own = read_own_keys(config.key_dir)
-        return blobs.read_own(config.blob_dir, own, token=pointer[0], name=pointer[1])
+        return contents.reader(config.blob_dir, config.key_dir)(*pointer)
     try:
         return base64.b64decode(resource.get("data") or "")
     except (binascii.Error, ValueError):

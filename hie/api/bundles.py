@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
-from hie.api import answers, asking, reading, recording, requested, resolving
+from hie.api import answers, asking, binaries, reading, recording, requested, resolving
 from hie.api.failures import as_hie_error
 from hie.api.reading import Given
 from hie.api.requested import READING, Asked, at
@@ -124,7 +124,7 @@ def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], 
     if wanted == "OperationOutcome":
         response["outcome"] = outcome_of_write(outcome.fate)
     elif wanted == "representation" and outcome.content:
-        answered["resource"] = orjson.Fragment(outcome.content)
+        answered["resource"] = orjson.Fragment(binaries.whole(outcome.type, outcome.content))
     return orjson.dumps(answered), {outcome.compartment}
 
 

@@ -9,7 +9,7 @@ import orjson
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from hie.api import answers, asking
+from hie.api import answers, asking, binaries
 from hie.errors import NotSupported, NotValid
 from hie.repository.content import instant_text
 from hie.repository.dates import Range, span
@@ -128,7 +128,7 @@ def _entry(stored: Stored) -> bytes:
         },
     }
     if not stored.deleted:
-        described["resource"] = orjson.Fragment(stored.content)
+        described["resource"] = orjson.Fragment(binaries.part(stored.type, stored.content))
     return orjson.dumps(described)
 
 

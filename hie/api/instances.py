@@ -13,7 +13,8 @@ from esb.fhir.validation import check_resource
 from hie.api import answers, asking, binaries, conditional, patches, recording, shaping
 from hie.api.written import audited, written
 from hie.errors import NotFound, NotValid
-from hie.repository import read
+from hie.repository import contents, read
+from hie.repository.contents import BINARY
 from hie.repository.writes import Write
 from hie.security.access import access
 
@@ -36,7 +37,7 @@ def read_one(type_: str, id_: str) -> Response:
         asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
     with asking.hub().look() as session:
-        reading = binaries.read_one if type_ == binaries.BINARY else partial(read.read, type_=type_)
+        reading = binaries.read_one if type_ == BINARY else partial(read.read, type_=type_)
         found = reading(session, id_=id_, where=decision.where)
         audited(session, "R", "read", found.type, found.id, found.compartment)
     return _shown(found)
@@ -50,7 +51,10 @@ def read_version(type_: str, id_: str, version: str) -> Response:
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise NotFound
     with asking.hub().look() as session:
-        found = read.vread(session, type_, id_, int(version), decision.where)
+        if type_ == BINARY:
+            found = binaries.read_version(session, id_, int(version), decision.where)
+        else:
+            found = read.vread(session, type_, id_, int(version), decision.where)
         audited(session, "R", "vread", found.type, found.id, found.compartment)
     return _shown(found)
 
@@ -60,11 +64,8 @@ def _shown(found: read.Stored) -> Response:
         return binaries.shown(found)
     if asking.has_it_already(found.version, found.updated_at):
         return answers.versioned(b"", found.version, found.updated_at, 304)
-    return answers.versioned(shaping.as_asked(_whole(found)), found.version, found.updated_at)
-
-
-def _whole(found: read.Stored) -> bytes:
-    return binaries.whole(found.content) if found.type == binaries.BINARY else found.content
+    content = shaping.as_asked(binaries.whole(found.type, found.content))
+    return answers.versioned(content, found.version, found.updated_at)
 
 
 @access("create")
@@ -90,7 +91,7 @@ def create(type_: str) -> Response:
 
 def _stored_answer(session: Session, known: conditional.Known, where: Any) -> Response:
     found = read.read(session, known.type, known.id, where)
-    content = b"" if asking.wants_nothing_back() else found.content
+    content = b"" if asking.wants_nothing_back() else binaries.whole(found.type, found.content)
     place = answers.location(found.type, found.id, found.version)
     return answers.versioned(content, found.version, found.updated_at, Location=place)
 
@@ -147,8 +148,7 @@ def body_of_type(type_: str) -> dict[str, Any]:
         check_resource(resource)
         return resource
     resource = asking.body_resource()
-    if type_ == binaries.BINARY:
-        binaries.check(resource)
+    contents.check(resource)
     if resource.get("resourceType") != type_:
         raise NotValid("The resourceType in the body must be the type in the address.")
     check_resource(resource)

@@ -8,7 +8,7 @@ import orjson
 from flask import Blueprint, Response
 
 from esb.fhir.references import references
-from hie.api import answers, asking, operations, parameters
+from hie.api import answers, asking, binaries, operations, parameters
 from hie.errors import NotSupported
 from hie.repository import read
 from hie.repository.content import instant_text
@@ -66,7 +66,10 @@ def document(id_: str) -> Response:
         "type": "document",
         "timestamp": instant_text(asking.now()),
         "entry": [
-            {"fullUrl": f"{base}/{part}", "resource": orjson.Fragment(content)}
+            {
+                "fullUrl": f"{base}/{part}",
+                "resource": orjson.Fragment(binaries.whole(part.partition("/")[0], content)),
+            }
             for part, content in parts.items()
         ],
     }

@@ -8,11 +8,12 @@ from urllib.parse import parse_qsl
 import orjson
 from sqlalchemy.orm import Session
 
-from hie.api import asking, searches, shaping
+from hie.api import asking, binaries, searches, shaping
 from hie.api.requested import Asked, at
 from hie.errors import HieError
 from hie.repository import read
 from hie.repository.content import instant_text
+from hie.repository.contents import BINARY
 from hie.repository.read import Stored
 from hie.repository.search import Target
 
@@ -33,13 +34,18 @@ def known(session: Session, item: Asked, *, with_content: bool) -> Given:
     assert item.known is not None
     found = read.read(session, item.type, item.known.id, asking.permitted("create", item.type).where)
     response = _response(found) | {"location": f"{found.type}/{found.id}/_history/{found.version}"}
-    return _answered(response, found.content if with_content else None), {found.compartment}
+    content = binaries.whole(found.type, found.content) if with_content else None
+    return _answered(response, content), {found.compartment}
 
 
 def _one(session: Session, item: Asked) -> Given:
     assert item.id is not None
     where = asking.permitted("read", item.type).where
-    if item.version is None:
+    if item.type == BINARY and item.version is None:
+        found = binaries.read_one(session, item.id, where)
+    elif item.type == BINARY and item.version is not None:
+        found = binaries.read_version(session, item.id, item.version, where)
+    elif item.version is None:
         found = read.read(session, item.type, item.id, where)
     else:
         found = read.vread(session, item.type, item.id, item.version, where)
@@ -48,7 +54,7 @@ def _one(session: Session, item: Asked) -> Given:
         return _answered(_response(found, "304 Not Modified"), None), of
     if item.method == "HEAD":
         return _answered(_response(found), None), of
-    content = shaping.part_of(found.content, dict(parse_qsl(item.criteria or "")))
+    content = shaping.part_of(binaries.whole(found.type, found.content), dict(parse_qsl(item.criteria or "")))
     return _answered(_response(found), content), of
 
 

@@ -12,8 +12,8 @@ from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
 from hie.api import asking, pointing
 from hie.config import Config
-from hie.errors import Conflict, NotPermitted
-from hie.repository import store
+from hie.errors import Conflict, NotPermitted, NotSupported
+from hie.repository import contents, store
 from hie.repository.writes import NotYours, Outcome, Write
 from hie.security.ownership import check_own_patients
 from hie.services.registering import CHANGED, follow_writes
@@ -52,6 +52,9 @@ def record(
         raise Conflict from None
     except NotYours:
         raise NotPermitted(NEUTRAL) from None
+    if any(w.method == "patch" and contents.MARK in o.content for w, o in zip(writes, outcomes, strict=True)):
+        # Else a patch could point at a content that another brought.
+        raise NotSupported("A Binary of this size is not patched; send it anew.")
     if not are_definite:
         pointing.check(session, writes, outcomes, config.base_url + "/fhir", places)
     owners = ((outcome.compartment, write.facility) for write, outcome in zip(writes, outcomes, strict=True))

@@ -12,6 +12,7 @@ from esb.fhir.validation import check_resource
 from hie.api import answers, asking
 from hie.api.conditional import Known
 from hie.errors import HieError, Issue, NotValid
+from hie.repository import contents
 from hie.repository.writes import Write
 
 ADDRESS = re.compile(
@@ -147,6 +148,10 @@ def _read_resource(item: Asked, resource: Any) -> None:
     if not isinstance(resource, dict):
         raise wrong(f"{item.path}.resource", "is missing")
     check_resource(resource, f"{item.path}.resource")
+    try:
+        contents.check(resource)
+    except NotValid as error:
+        raise at(f"{item.path}.resource.data", error) from None
     expected = PATCHES if item.method == "PATCH" else (item.type,)
     if resource["resourceType"] not in expected:
         raise wrong(f"{item.path}.resource", f"must be a {' or '.join(expected)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 from flask import Blueprint, Response, request
@@ -10,14 +10,14 @@ from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
-from hie.api import answers, asking
+from hie.api import answers, asking, binaries
 from hie.api.shaping import shaped
 from hie.errors import NotFound, NotPermitted, NotSupported, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
 from hie.repository.definitions import APART, EVERY_TYPE
 from hie.repository.explaining import explained
 from hie.repository.includes import included
-from hie.repository.search import Page, Target, bounded, is_quick, search
+from hie.repository.search import Match, Page, Target, bounded, is_quick, search
 from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
@@ -188,7 +188,7 @@ def searchset(
     is_whole = query.summary == "false" and not query.elements
     entries = [
         answers.match_entry(t, i, content if is_whole else shaped(content, query.summary, query.elements))
-        for t, i, content in page.matches
+        for t, i, content in _parts(page.matches)
     ]
     if page.matches and (query.includes or query.revincludes):
         with bounded(session, params):
@@ -196,13 +196,17 @@ def searchset(
             compartments |= around
         entries += [
             answers.match_entry(t, i, shaped(content, query.summary), mode="include")
-            for t, i, content in brought
+            for t, i, content in _parts(brought)
         ]
         remarks += cut
     if remarks:
         entries.append(answers.remarks_entry(remarks))
     links = _links(target.path, params, page)
     return answers.bundle("searchset", entries, links=links, total=page.total), page, set(compartments)
+
+
+def _parts(matches: Sequence[Match]) -> Iterator[Match]:
+    return ((type_, id_, binaries.part(type_, content)) for type_, id_, content in matches)
 
 
 def _links(path: str, params: Params, page: Page) -> list[tuple[str, str]]:

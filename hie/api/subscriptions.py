@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hie.api import answers, asking, parameters
+from hie.api import answers, asking, binaries, parameters
 from hie.api.operations import add_operation, operation
 from hie.errors import NotFound, NotValid
 from hie.repository import read
@@ -78,7 +78,7 @@ def events(id_: str) -> Response:
             .limit(MOST)
         ).all()
         told = [
-            Event(one.number, one.at, one.type, one.id, one.version, stored)
+            Event(one.number, one.at, one.type, one.id, one.version, binaries.whole(one.type, stored))
             for one in found
             if (stored := delivering.content_of(session, one, asking.actor())) is not None
         ]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from esb.errors import Issue
 from esb.fhir.bundles import operation_outcome
-from hie.api import answers, asking
+from hie.api import answers, asking, binaries
 from hie.repository.writes import Fate, Outcome
 from hie.security import audit
 
@@ -40,7 +40,7 @@ def written(outcome: Outcome) -> Response:
             response.headers["ETag"] = f'W/"{outcome.version}"'
         return response
     status = 201 if outcome.fate == "created" else 200
-    content = outcome.content if wanted == "representation" else b""
+    content = binaries.whole(outcome.type, outcome.content) if wanted == "representation" else b""
     if wanted == "OperationOutcome":
         content = orjson.dumps(outcome_of_write(outcome.fate))
     place = answers.location(outcome.type, outcome.id, outcome.version)

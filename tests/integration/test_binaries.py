@@ -15,7 +15,8 @@ from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
 from hie.schema.directory import Facility
-from tests.hub_world import SECRET, Caller, created, patient
+from hie.work.process import work_once
+from tests.hub_world import PATCH, SECRET, Caller, Json, created, entry, patient, transaction
 
 PDF = "application/pdf"
 FHIR = "application/fhir+json"
@@ -32,6 +33,8 @@ def app(fresh_database_url: str, tmp_path: Path) -> Iterator[Flask]:
         "HIE_DATABASE_URL": fresh_database_url,
         "HIE_KEY_DIR": str(keys),
         "HIE_BLOB_DIR": str(tmp_path / "blobs"),
+        "HIE_EXPORT_DIR": str(tmp_path / "exports"),
+        "HIE_MAX_BODY": str(6 << 20),
     }
     made = create_app(Config.from_env(settings))
     with Session(made.extensions["hie"].engine) as session, session.begin():
@@ -123,6 +126,99 @@ def test_nobody_points_at_a_content_that_another_brought(app: Flask) -> None:
     extension = [{"url": "urn:hie:content", "valueString": f"{'0' * 32}/{'0' * 64}"}]
     body = {"resourceType": "Binary", "contentType": PDF, "_data": {"extension": extension}}
     assert call("POST", "/Binary", body).status_code == 400
+
+
+LARGE = os.urandom(1 << 20) + BYTES
+
+
+def data_of(resource: Json) -> bytes:
+    assert "_data" not in resource
+    return base64.b64decode(resource["data"])
+
+
+def test_large_bytes_are_whole_on_every_road_to_one_binary(app: Flask) -> None:
+    call = Caller(app, "bench")
+    made = call("POST", "/Binary", LARGE, Content_Type=PDF)
+    assert data_of(made.get_json()) == LARGE
+    id_ = made.get_json()["id"]
+    assert data_of(call("PUT", f"/Binary/{id_}", LARGE + b"2", Content_Type=PDF).get_json()) == LARGE + b"2"
+    again = call("POST", "/Binary", LARGE, Content_Type=PDF, If_None_Exist=f"_id={id_}")
+    assert data_of(again.get_json()) == LARGE + b"2"
+    assert data_of(call("GET", f"/Binary/{id_}/_history/1", Accept=FHIR).get_json()) == LARGE
+    reads = transaction(
+        entry(None, "GET", f"Binary/{id_}"), entry(None, "GET", f"Binary/{id_}/_history/1"), kind="batch"
+    )
+    read = [one["resource"] for one in call("POST", "/", reads).get_json()["entry"]]
+    assert [data_of(one) for one in read] == [LARGE + b"2", LARGE]
+    many = transaction(*[entry(None, "GET", f"Binary/{id_}")] * 8, kind="batch")
+    states = [one["response"]["status"][:3] for one in call("POST", "/", many).get_json()["entry"]]
+    assert states == ["200"] * 5 + ["413"] * 3
+
+
+def test_large_bytes_are_in_an_export(app: Flask) -> None:
+    call = Caller(app, "bench")
+    kept(call, LARGE)
+    kept(call)
+    job = call("GET", "/$export?_type=Binary", Prefer="respond-async").headers["Content-Location"]
+    hub = app.extensions["hie"]
+    assert work_once(hub.engine, hub.config, ("export",), lambda: False)
+    (file,) = call("GET", job.partition("/fhir")[2]).get_json()["output"]
+    lines = call("GET", file["url"].partition("/fhir")[2]).data.splitlines()
+    assert {data_of(json.loads(line)) for line in lines} == {LARGE, BYTES}
+
+
+def test_lost_bytes_are_said_to_be_absent(app: Flask, tmp_path: Path) -> None:
+    call = Caller(app, "bench")
+    id_ = kept(call, LARGE)
+    for file in (tmp_path / "blobs").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    resource = call("GET", f"/Binary/{id_}", Accept=FHIR).get_json()
+    assert [one["valueCode"] for one in resource["_data"]["extension"]] == ["error"]
+    assert call("GET", f"/Binary/{id_}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/Binary", "/Binary/_history", "?_type=Binary"])
+def test_among_many_a_large_binary_is_without_its_data_and_says_so(app: Flask, path: str) -> None:
+    call = Caller(app, "bench")
+    kept(call, LARGE)
+    answer = call("GET", path)
+    (one,) = [e["resource"] for e in answer.get_json()["entry"] if e["resource"]["resourceType"] == "Binary"]
+    assert [tag["code"] for tag in one["meta"]["tag"]] == ["SUBSETTED"]
+    assert not {"data", "_data"} & one.keys()
+    assert "urn:hie:content" not in answer.text
+
+
+def test_a_pointer_is_planted_by_no_entry_and_no_patch(app: Flask) -> None:
+    call = Caller(app, "bench")
+    extension = [{"url": "urn:hie:content", "valueString": f"{'0' * 32}/{'0' * 64}"}]
+    planted = {"resourceType": "Binary", "contentType": PDF, "_data": {"extension": extension}}
+    for kind in ("transaction", "batch"):
+        answer = call("POST", "/", transaction(entry(planted, "POST", "Binary"), kind=kind))
+        assert "Binary.data is brought" in answer.text
+    for id_ in (kept(call), kept(call, LARGE)):
+        patch = [{"op": "add", "path": "/_data", "value": planted["_data"]}]
+        assert (
+            call("PATCH", f"/Binary/{id_}", json.dumps(patch).encode(), Content_Type=PATCH).status_code == 400
+        )
+    assert call("GET", "/Binary?_summary=count").get_json()["total"] == 2
+
+
+def test_a_context_decides_about_versions_and_batches_too(app: Flask) -> None:
+    bench, h01 = Caller(app, "bench"), Caller(app, "h01")
+    document = created(bench, {"resourceType": "Basic", "code": {"text": "x"}})["id"]
+    hidden = kept(h01)
+    changed = h01("PUT", f"/Binary/{hidden}", BYTES, Content_Type=PDF, X_Security_Context="Patient/x")
+    assert changed.status_code == 422, "the context must be there"
+    shown = created(h01, patient("2"))["id"]
+    mine = kept(h01, X_Security_Context=f"Patient/{shown}")
+    other = kept(bench, X_Security_Context=f"Basic/{document}")
+    theirs = kept(bench, X_Security_Context=f"Patient/{shown}")
+    for id_, status in ((mine, "200"), (theirs, "200"), (other, "404")):
+        for url in (f"Binary/{id_}", f"Binary/{id_}/_history/1"):
+            assert h01("GET", f"/{url}").status_code == int(status)
+            (one,) = h01("POST", "/", transaction(entry(None, "GET", url), kind="batch")).get_json()["entry"]
+            assert one["response"]["status"][:3] == status, url
 
 
 def test_a_content_type_that_is_none_is_refused(app: Flask) -> None:

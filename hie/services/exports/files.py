@@ -30,7 +30,19 @@ def append(path: Path, at: int, content: bytes) -> int:
         file.write(packed)
         file.flush()
         os.fsync(file.fileno())
+    if at == 0:
+        # Without it a power loss may take the name of a file whose content is safe.
+        for folder in (path.parent, path.parent.parent):
+            _sync(folder)
     return at + len(packed)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def packed(path: Path, length: int) -> Iterator[bytes]:

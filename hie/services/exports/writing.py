@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.config import Config
 from hie.errors import HieError
 from hie.repository import criteria
+from hie.repository.contents import BINARY, filled, reader
 from hie.schema.exports import Job, JobFile
 from hie.security import audit
 from hie.security.actor import Actor
@@ -26,6 +27,7 @@ from hie.services.exports.asked import Export
 
 CHUNK = 4000  # resources per checkpoint: some megabytes
 PER_FILE = 100_000
+PIECE = 16 << 20  # bytes of Binaries that are written at a time
 # Made by the hub when read, or the trail itself: never part of an export.
 LEFT_OUT = frozenset({"AuditEvent", "Person"})
 
@@ -110,7 +112,8 @@ class _Step:
         if position.count == 0 or position.count >= PER_FILE:
             position.file, position.count, position.bytes = position.file + 1, 0, 0
         path = files.path_of(self.config.export_dir, self.job, position.file)
-        position.bytes = files.append(path, position.bytes, b"\n".join(contents) + b"\n")
+        for piece in self._pieces(type_, contents):
+            position.bytes = files.append(path, position.bytes, piece)
         position.count += len(contents)
         position.total += len(contents)
         row = {"count": position.count, "bytes": position.bytes}
@@ -120,6 +123,21 @@ class _Step:
             .values(**named, **row)
             .on_conflict_do_update(index_elements=["job", "number"], set_=row)
         )
+
+    def _pieces(self, type_: str, stored: Sequence[bytes]) -> Iterator[bytes]:
+        """Yield the lines to be written; Binaries with their data and few at a time: they may be large."""
+        if type_ != BINARY:
+            yield b"\n".join(stored) + b"\n"
+            return
+        read = reader(self.config.blob_dir, self.config.key_dir)
+        piece = bytearray()
+        for content in stored:
+            piece += filled(content, read) + b"\n"
+            if len(piece) >= PIECE:
+                yield bytes(piece)
+                piece.clear()
+        if piece:
+            yield bytes(piece)
 
     def _reach(self, session: Session, job: Job, actor: Actor, type_: str) -> rows.Reach | None:
         """Return what the asker may have of a type by now; None for nothing."""

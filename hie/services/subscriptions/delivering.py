@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from esb.fhir import lexemes
 from hie.config import Config
 from hie.errors import NotPermitted
-from hie.repository import store
+from hie.repository import contents, store
 from hie.repository.writes import Outcome, Write
 from hie.schema.repository import Resource, ResourceHistory
 from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
@@ -147,7 +147,7 @@ def _handshake(session: Session, row: SubscriptionRow, config: Config, now: date
 
 
 def _next(session: Session, row: SubscriptionRow, owner: Actor, config: Config, now: datetime) -> Call | None:
-    events = _next_events(session, row, owner, now)
+    events = _next_events(session, row, owner, config, now)
     if not events:
         if _is_beat_due(row.heartbeat_s, row.told_at, now) and row.topic:
             return _post(row, "heartbeat", notices.notification(row, _base(config), "heartbeat", now))
@@ -178,7 +178,9 @@ def _headers(row: SubscriptionRow, *, has_body: bool) -> dict[str, str]:
     return given | ({"Content-Type": channel.JSON} if has_body else {})
 
 
-def _next_events(session: Session, row: SubscriptionRow, owner: Actor, now: datetime) -> list[Event]:
+def _next_events(
+    session: Session, row: SubscriptionRow, owner: Actor, config: Config, now: datetime
+) -> list[Event]:
     """Return the next events to be told, in the order of their numbers, without what must be withheld."""
     waiting = select(SubscriptionEvent).where(
         SubscriptionEvent.subscription == row.id, SubscriptionEvent.settled.is_(None)
@@ -189,6 +191,8 @@ def _next_events(session: Session, row: SubscriptionRow, owner: Actor, now: date
         if content is None:
             one.settled, one.settled_at = "withheld", now
         else:
+            if one.type == contents.BINARY:
+                content = contents.filled(content, contents.reader(config.blob_dir, config.key_dir))
             told.append(Event(one.number, one.at, one.type, one.id, one.version, content))
     return told
 
