@@ -117,3 +117,10 @@ class NotNow(HieError):
 
     http = 503
     code = "transient"
+
+
+def reason_of(error: HieError) -> str:
+    """Return an error as the line an interface engineer reads: the first elements at fault, or its text."""
+    parts = [f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in error.issues[:5]]
+    more = f" (and {len(error.issues) - 5} more)" if len(error.issues) > 5 else ""
+    return "; ".join(parts) + more if parts else error.text

@@ -18,7 +18,7 @@ from flask import Flask, request
 from flask import Response as FlaskResponse
 
 from esb.blobs import seal_blob
-from esb.collector import rest_collector
+from esb.runtime import BROKEN, exit_at_once, rest_collector
 from esb.topology import RECORDS
 from front_end_processor import keys
 from front_end_processor.adapters.drop_folder.folder import DropFolder
@@ -260,13 +260,6 @@ def create_web(inlet: Inlet, console: Console, password: str) -> Flask:
     return app
 
 
-def exit_at_once(args: threading.ExceptHookArgs) -> None:
-    """End the process when one of its threads broke; what broke is named without its text (patient data)."""
-    log.critical("thread.broke", thread=args.thread.name if args.thread else "", kind=args.exc_type.__name__)
-    traceback.print_tb(args.exc_traceback)
-    os._exit(1)
-
-
 def exit_on_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """End the process when a task or callback of the loop broke, as when a thread did; without its text."""
     fault = context.get("exception")
@@ -276,7 +269,7 @@ def exit_on_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         return
     log.critical("task.broke", kind=type(fault).__name__)
     traceback.print_tb(fault.__traceback__)
-    os._exit(1)
+    os._exit(BROKEN)
 
 
 async def run(processor: Processor) -> int:

@@ -13,7 +13,7 @@ from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from esb.collector import rest_collector
+from esb.runtime import rest_collector
 from hie.app import create_app
 from hie.config import Config
 

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from esb.envelope import partition_of
-from esb.errors import HieError, Rejected
+from esb.errors import HieError, Rejected, reason_of
 from esb.fhir.validation import check_resource
 from esb.topology import record_route
 from front_end_processor.cache.fates import Settled
@@ -141,7 +141,7 @@ class Capture:
             received = self._describe(received)
         submission = Submission(
             row=self._row(received, made, content_hash, now, entries),
-            refusal=reason_of(refusal) if refusal else "",
+            refusal=reason_of(refusal)[:MAX_REASON] if refusal else "",
             entries=entries,
             aliases=made.aliases if made else (),
             blobs=blobs,
@@ -165,7 +165,7 @@ class Capture:
         row = {**row, "size": size, "is_whole": is_whole}
         if not is_whole:
             row["raw"] = received.raw  # see as_received()
-        return self._writer.submit(Submission(row=row, refusal=reason_of(fault)))
+        return self._writer.submit(Submission(row=row, refusal=reason_of(fault)[:MAX_REASON]))
 
     def _entry(
         self, normalised: Normalised, blobs: list[BlobContent], checked: bool, now: datetime
@@ -253,14 +253,6 @@ def hash_of(received: Received, size: int) -> bytes:
     if size != len(received.raw):
         digest.update(b"\n%d" % size)
     return digest.digest()
-
-
-def reason_of(refusal: HieError) -> str:
-    """Return one line for the console and the sender: the text and its first issues, without values."""
-    parts = [f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in refusal.issues[:5]]
-    more = f" (and {len(refusal.issues) - 5} more)" if len(refusal.issues) > 5 else ""
-    text = "; ".join(parts) + more if parts else refusal.text
-    return text[:MAX_REASON]
 
 
 def place_of(fault: BaseException) -> str:

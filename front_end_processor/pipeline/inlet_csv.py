@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from esb.errors import Rejected
+from esb.errors import Rejected, reason_of
 from front_end_processor.adapters.drop_folder.folder import Taken
 from front_end_processor.normalise.csv import SENDER, halves, normalise_csv, parts, text_of
 from front_end_processor.normalise.csv_rows import (
@@ -20,7 +20,7 @@ from front_end_processor.normalise.csv_rows import (
 from front_end_processor.normalise.fhir_ids import Resolve
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.normalise.profile import Profile
-from front_end_processor.pipeline.capture import Capture, Captured, Made, Received, reason_of
+from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
 from front_end_processor.pipeline.inlets import fate_of, wait
 
 MAX_REASONS = 20

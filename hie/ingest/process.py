@@ -1,10 +1,8 @@
 """The ingest process: consumes queues, relays receipts, seals the audit trail; exits when a part breaks."""
 
-import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -15,12 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from esb.collector import rest_collector
 from esb.consumer import Consumer
 from esb.inbox import prune_inbox
 from esb.outbox import prune
 from esb.publisher import Publisher
 from esb.relay import Relay, Sender
+from esb.runtime import exit_at_once, rest_collector
 from esb.topology import HUB_USER, ingest_queue
 from hie.config import Config
 from hie.directory.facilities import facility_keys
@@ -84,13 +82,6 @@ def run(config: Config, *, worker: int, of: int) -> None:
 def _read_keys(engine: Engine) -> dict[str, dict[str, object]]:
     with Session(engine) as session:
         return facility_keys(session)
-
-
-def exit_at_once(args: threading.ExceptHookArgs) -> None:
-    """End the process when one of its threads broke: a supervisor starts it again, whole."""
-    log.critical("thread.broke", thread=args.thread.name if args.thread else "", kind=args.exc_type.__name__)
-    traceback.print_tb(args.exc_traceback)
-    os._exit(70)
 
 
 class Chores:

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Table, and_, func, select, true, tuple_, u
 from sqlalchemy.orm import Session, sessionmaker
 
 from esb.envelope import Entry
+from esb.errors import reason_of
 from hie.config import Config
 from hie.errors import HieError, without_text
 from hie.ingest.reading import read_entry
 from hie.ingest.storing import REASON_LENGTH, Ledger, answer_all, store_items
-from hie.ingest.worker import reason_of
 from hie.schema.absence import is_away
 from hie.schema.exchange import inbox, set_aside
 from hie.security import audit

@@ -24,8 +24,8 @@ from hie.security.actor import Actor, system_actor
 from hie.security.ownership import check_own_patients
 from hie.services.registering import follow_writes
 
-ACTIONS = {"created": "C", "updated": "U", "deleted": "D"}
 REASON_LENGTH = 500
+ACTIONS = {"created": "C", "updated": "U", "deleted": "D"}
 
 
 @dataclass(slots=True)

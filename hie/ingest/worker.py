@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from esb.consumer import Delivery
 from esb.envelope import Entry
+from esb.errors import reason_of
 from esb.inbox import taken
 from esb.outbox import REFUSED
 from esb.relay import stated_entries
@@ -58,11 +59,11 @@ class Refused(NamedTuple):
 
 
 class _Failing(Exception):
-    """An entry failed for a reason nobody foresaw."""
+    """An entry failed for a reason nobody foresaw, of this kind."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, kind: str) -> None:
         super().__init__()
-        self.key = key
+        self.key, self.kind = key, kind
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ class Worker:
                 _check_alone(session, queue)
                 left = self._settle(session, entries)
         except _Failing as failing:
-            self._count(failing.key)
+            self._count(failing.key, failing.kind)
             raise NotNow("A message fails for an unknown reason; it is tried again.") from None
         except (DBAPIError, PoolTimeoutError, psycopg.Error) as error:
             if is_away(error):
@@ -130,7 +131,7 @@ class Worker:
                     self._take_in(queue, [one])
                 return []
             facility, entry = entries[0]
-            self._count((facility, entry.epoch, entry.seq))
+            self._count((facility, entry.epoch, entry.seq), type(error).__name__)
             raise NotNow("The database refused a message; it is tried again.") from None
         self.stored()
         return left
@@ -175,12 +176,17 @@ class Worker:
             self._store(session, items[:half], ledger, refused)
             self._store(session, items[half:], ledger, refused)
 
-    def _count(self, key: Key) -> None:
+    def _count(self, key: Key, kind: str) -> None:
         """Count a failure nobody foresaw, outside the transaction that was rolled back."""
-        row = {"message_id": _name(key), "count": 1, "last_error": "unknown", "at": datetime.now(UTC)}
+        row = {"message_id": _name(key), "count": 1, "last_error": kind, "at": datetime.now(UTC)}
         statement = insert(attempt).values(row)
         statement = statement.on_conflict_do_update(
-            index_elements=["message_id"], set_={"count": attempt.c.count + 1, "at": statement.excluded.at}
+            index_elements=["message_id"],
+            set_={
+                "count": attempt.c.count + 1,
+                "last_error": statement.excluded.last_error,
+                "at": statement.excluded.at,
+            },
         )
         try:
             with self.engine.begin() as connection:
@@ -251,12 +257,6 @@ def _read(
     return items, refused, []
 
 
-def reason_of(fault: HieError) -> str:
-    """Return an error as the reason an interface engineer reads: the elements at fault, or its text."""
-    places = [f"{issue.path}: {issue.text}" if issue.path else issue.text for issue in fault.issues[:5]]
-    return "; ".join(places) if places else fault.text
-
-
 def _judge(item: Item, error: Exception) -> Refused:
     """Refuse an item whose content is at fault. Raises: _Failing if nobody knows why it failed."""
     if isinstance(error, HieError) and error.http < 500:
@@ -270,7 +270,7 @@ def _judge(item: Item, error: Exception) -> Refused:
         kind=type(error).__name__,
         exc_info=without_text(error),
     )
-    raise _Failing(item.key) from None
+    raise _Failing(item.key, type(error).__name__) from None
 
 
 def _rewind(ledger: Ledger, rows: int, receipts: dict[str, int]) -> None:

@@ -1,9 +1,7 @@
 """The work process: takes jobs from their table and delivers notices; exits when a part breaks."""
 
-import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -14,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from esb.collector import rest_collector
+from esb.runtime import exit_at_once, rest_collector
 from hie.config import Config
 from hie.errors import HieError, NotNow, without_text
 from hie.schema.absence import is_away
@@ -56,13 +54,6 @@ def run(config: Config) -> None:
     for thread in threads:
         thread.join(timeout=20)
     engine.dispose()
-
-
-def exit_at_once(args: threading.ExceptHookArgs) -> None:
-    """End the process when one of its threads broke: a supervisor starts it again, whole."""
-    log.critical("thread.broke", thread=args.thread.name if args.thread else "", kind=args.exc_type.__name__)
-    traceback.print_tb(args.exc_traceback)
-    os._exit(70)
 
 
 def _work(engine: Engine, config: Config, kinds: tuple[str, ...], stopping: threading.Event) -> None:

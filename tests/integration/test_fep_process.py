@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from esb.runtime import BROKEN
 from front_end_processor.adapters.hl7v2.client import Client
 from front_end_processor.app import exit_on_task
 from front_end_processor.cache.engine import Cache
@@ -163,7 +164,7 @@ def test_a_thread_that_breaks_ends_the_process_and_names_no_patient(tmp_path):
         timeout=60,
     )
     told = ended.stdout + ended.stderr
-    assert (ended.returncode, "ValueError" in told, "in broken" in told) == (1, True, True)
+    assert (ended.returncode, "ValueError" in told, "in broken" in told) == (BROKEN, True, True)
     assert "Zhang" not in told
 
 
@@ -200,4 +201,4 @@ def test_a_task_that_breaks_ends_the_process(monkeypatch):
         await asyncio.sleep(0)
 
     asyncio.run(world())
-    assert ended == [1]
+    assert ended == [BROKEN]

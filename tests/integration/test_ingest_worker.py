@@ -388,6 +388,8 @@ def test_a_bug_is_tried_again_and_then_set_aside(hub: worker.Worker, monkeypatch
         with pytest.raises(NotNow):
             hub.handle("ingest.0", batch)
         assert count(hub, Resource) == 0
+        with hub.engine.connect() as connection:
+            assert connection.scalar(sa.select(attempt.c.last_error)) == "ZeroDivisionError"
     hub.handle("ingest.0", batch)
     assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
     assert count(hub, attempt) == 0
