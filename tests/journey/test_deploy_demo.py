@@ -124,6 +124,7 @@ def test_the_pages_it_prints_open_and_ctrl_c_leaves_nothing_running(
         assert address in printed
         assert requests.get(address, timeout=20).status_code in (200, 401)
     assert "doctor.h01" in printed
+    assert f"\nREGION={home} " in printed
     first = region["hospitals"][0]
     for address in (first["mllp"], first["fhir"], str(home / "region.json")):
         assert address in printed
