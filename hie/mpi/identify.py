@@ -200,9 +200,10 @@ def _obstacle(
 ) -> str | None:
     """Return why these identities may not join a person by themselves, or None."""
     theirs = world.members[target]
-    if is_vetoed(world.vetoed, ours, theirs) or any(
-        world.known[i].is_decided for i in ours if i in world.known
-    ):
+    is_decided = any(world.known[i].is_decided for i in ours if i in world.known)
+    # Who was put by itself is not brought back by what another record says.
+    is_apart = bool(theirs) and all(world.known[i].is_apart for i in theirs)
+    if is_decided or is_apart or is_vetoed(world.vetoed, ours, theirs):
         return DECIDED
     our_keys = stated.keys if stated else {k for i in ours for k in world.known[i].demographics.keys}
     their_keys = {key for i in theirs for key in world.known[i].demographics.keys}

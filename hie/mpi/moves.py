@@ -20,6 +20,7 @@ from hie.schema.security import Relation
 # Reasons in the log. A person's decision outranks what data says afterwards.
 REGISTERED, MATCHED, MERGED = "registered", "matched", "merged by the facility"
 LINKED, UNLINKED, DECLARED, UNDONE = "linked", "unlinked", "declared not the same", "undone"
+APART = frozenset({UNLINKED, DECLARED})
 MANUAL = frozenset({LINKED, UNLINKED, DECLARED, UNDONE})
 
 

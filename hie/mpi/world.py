@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Select, Text, any_, bindparam, func, s
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from hie.mpi.moves import MANUAL, Move, log_moves, vetoes
+from hie.mpi.moves import APART, MANUAL, Move, log_moves, vetoes
 from hie.mpi.normalise import Demographics
 from hie.schema.bulk import copy_in
 from hie.schema.mpi import Identity, IdentityKey, Person, PersonLink
@@ -48,7 +48,8 @@ SHARING = select(IdentityKey.identity).where(
 class Known:
     """An identity as it stands.
 
-    is_bare: only its id is known. is_decided: a steward placed it. is_restricted: hidden without a right.
+    is_bare: only its id is known. is_decided: a steward placed it. is_apart: a steward put it by itself.
+    is_restricted: hidden without a right.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Known:
     demographics: Demographics
     is_bare: bool = False
     is_decided: bool = False
+    is_apart: bool = False
     is_restricted: bool = False
 
 
@@ -134,8 +136,9 @@ def load_world(session: Session, identities: Iterable[str], keys: Iterable[int])
         world.stored_keys[known.id] = known.demographics.keys
     if world.known:
         world.vetoed = vetoes(session, world.known)
-        for identity in _decided(session, list(world.known)):
+        for identity, reason in _decided(session, list(world.known)):
             world.known[identity].is_decided = True
+            world.known[identity].is_apart = reason in APART
     return world
 
 
@@ -195,12 +198,12 @@ def _identities(session: Session, query: Select[Any], ids: list[str]) -> list[Kn
     return found
 
 
-def _decided(session: Session, identities: Sequence[str]) -> set[str]:
-    """Return those whose last move was a person's decision."""
+def _decided(session: Session, identities: Sequence[str]) -> list[tuple[str, str]]:
+    """Return those whose last move was a person's decision, and which."""
     query = (
         select(PersonLink.identity, PersonLink.reason)
         .where(PersonLink.identity.in_(identities))
         .ext(distinct_on(PersonLink.identity))
         .order_by(PersonLink.identity, PersonLink.seq.desc())
     )
-    return {identity for identity, reason in session.execute(query) if reason in MANUAL}
+    return [(identity, reason) for identity, reason in session.execute(query) if reason in MANUAL]

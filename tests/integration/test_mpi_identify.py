@@ -212,6 +212,16 @@ def test_only_the_last_step_of_a_record_can_be_undone(session: Session, feed: Fe
         links.undo(session, first.seq, now=NOW, by=STEWARD)
 
 
+def test_an_unlinked_record_is_not_brought_back_by_what_another_says(session: Session, feed: Feed) -> None:
+    person = feed("H01a", patient(resident=resident_id()))
+    feed("H02b", patient(resident=resident_id()))
+    apart = links.unlink(session, "H02b", reason="", now=NOW, by=STEWARD)
+    assert feed("H01a", patient(resident=resident_id(), card="HC0001")) == person
+    assert people.person_of(session, "H02b") == apart
+    assert feed("H03c", patient(resident=resident_id())) == person
+    assert reviews(session) == [("suggestion", "H01a", "H02b"), ("suggestion", "H02b", "H03c")]
+
+
 def test_not_the_same_outranks_what_the_data_says(session: Session, feed: Feed) -> None:
     feed("H01a", patient(resident=resident_id()))
     feed("H02b", patient(resident=resident_id()))
