@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, select, true
@@ -88,12 +88,6 @@ def compartments_around(
 def identities_by_identifier(session: Session, value: str, system: str | None = None) -> list[str]:
     """Return the Patient ids that carry a personal identifier, with or without its system."""
     query = select(IdentityKey.identity).where(IdentityKey.key.in_(search_keys(value, system))).distinct()
-    return sorted(session.scalars(query))
-
-
-def identities_by_name(session: Session, name: str, birth_date: date) -> list[str]:
-    """Return the Patient ids with this normalised name and birth date."""
-    query = select(Identity.id).where(Identity.name_norm == name, Identity.birth_date == birth_date)
     return sorted(session.scalars(query))
 
 

@@ -17,7 +17,6 @@ class Reach(StrEnum):
     OWN_OR_RELATED = "records of the own facility, and of persons with an open relation unless restricted"
     UNRESTRICTED = "everybody who is not restricted"
     OWN_TRAIL = "rows of the own facility; all rows for a regional user"
-    NOTHING = "nothing"
 
 
 # Resource types that belong to no patient and that every signed-in actor may read.
