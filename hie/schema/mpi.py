@@ -55,7 +55,14 @@ class PersonLink(Base):
     """One move of an identity from a person to another; append-only, so that each step can be undone."""
 
     __tablename__ = "person_link"
-    __table_args__ = (Index(None, "identity"),)
+    __table_args__ = (
+        Index(None, "identity"),
+        CheckConstraint(
+            "reason IN ('registered', 'matched', 'merged by the facility', 'linked', 'unlinked',"
+            " 'declared not the same', 'undone')",
+            "reason",
+        ),
+    )
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     identity: Mapped[str] = mapped_column(Text(collation="C"))
@@ -91,6 +98,7 @@ class ReviewItem(Base):
             unique=True,
             postgresql_where=text("state = 'open'"),
         ),
+        CheckConstraint("kind IN ('disagreement', 'suggestion', 'changed', 'merge')", "kind"),
         CheckConstraint("state IN ('open', 'linked', 'not_same', 'closed')", "state"),
         CheckConstraint("identity_a < identity_b", "ordered"),
     )

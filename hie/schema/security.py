@@ -52,6 +52,8 @@ class AuditEventRow(Base):
 
     __tablename__ = "audit_event"
     __table_args__ = (
+        CheckConstraint("action IN ('C', 'R', 'U', 'D', 'E')", "action"),
+        CheckConstraint("outcome IN (0, 4, 8)", "outcome"),
         Index(None, "at"),
         Index(None, "compartment", "at", postgresql_where=text("compartment IS NOT NULL")),
         Index(None, "actor", "at"),

@@ -6,6 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.orm import Session
 
 from hie.schema import Base
 from hie.schema.migrate import alembic_config
@@ -21,3 +22,20 @@ def test_models_and_migrations_agree(engine: sa.Engine, monkeypatch: pytest.Monk
 
 def test_the_history_of_migrations_has_one_head():
     assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO audit_event (actor_kind, actor, operation, action, outcome)"
+        " VALUES ('user', 'x', 'read', 'X', 0)",
+        "INSERT INTO audit_event (actor_kind, actor, operation, action, outcome)"
+        " VALUES ('user', 'x', 'read', 'R', 1)",
+        "INSERT INTO person_link (identity, person_to, reason, actor)"
+        " VALUES ('a', gen_random_uuid(), 'why', 'x')",
+        "INSERT INTO review_item (kind, identity_a, identity_b, reason) VALUES ('odd', 'a', 'b', '')",
+    ],
+)
+def test_what_is_a_closed_list_in_the_code_is_one_in_the_database(session: Session, statement: str) -> None:
+    with pytest.raises(sa.exc.IntegrityError, match="violates check constraint"):
+        session.execute(sa.text(statement))

@@ -43,6 +43,8 @@ def upgrade() -> None:
         sa.Column("http", sa.Integer(), nullable=True),
         sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.CheckConstraint("action IN ('C', 'R', 'U', 'D', 'E')", name=op.f("ck_audit_event_action")),
+        sa.CheckConstraint("outcome IN (0, 4, 8)", name=op.f("ck_audit_event_outcome")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_event")),
     )
     op.create_index(op.f("ix_audit_event_actor_at"), "audit_event", ["actor", "at"], unique=False)
@@ -172,6 +174,11 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), server_default="", nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "reason IN ('registered', 'matched', 'merged by the facility', 'linked', 'unlinked',"
+            " 'declared not the same', 'undone')",
+            name=op.f("ck_person_link_reason"),
+        ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_person_link")),
     )
     op.create_index(op.f("ix_person_link_identity"), "person_link", ["identity"], unique=False)
@@ -257,6 +264,9 @@ def upgrade() -> None:
         sa.Column("closed_by", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "state IN ('open', 'linked', 'not_same', 'closed')", name=op.f("ck_review_item_state")
+        ),
+        sa.CheckConstraint(
+            "kind IN ('disagreement', 'suggestion', 'changed', 'merge')", name=op.f("ck_review_item_kind")
         ),
         sa.CheckConstraint("identity_a < identity_b", name=op.f("ck_review_item_ordered")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_review_item")),
@@ -407,68 +417,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", "identity", name=op.f("pk_identity_key")),
     )
     op.create_index(op.f("ix_identity_key_identity"), "identity_key", ["identity"], unique=False)
-
-
-def downgrade() -> None:
-    op.drop_index(op.f("ix_identity_key_identity"), table_name="identity_key")
-    op.drop_table("identity_key")
-    op.drop_index(op.f("ix_portal_session_expires_at"), table_name="portal_session")
-    op.drop_table("portal_session")
-    op.drop_index(op.f("ix_access_token_expires_at"), table_name="access_token")
-    op.drop_table("access_token")
-    op.drop_index("ix_inbox_received_at", table_name="inbox", postgresql_using="brin")
-    op.drop_index("uq_relation_cause", table_name="relation", postgresql_where=sa.text("cause IS NOT NULL"))
-    op.drop_index(op.f("ix_relation_person_id_facility"), table_name="relation")
-    op.drop_index(op.f("ix_relation_identity"), table_name="relation")
-    op.drop_index(op.f("ix_relation_facility_until"), table_name="relation")
-    op.drop_table("relation")
-    op.drop_index(op.f("ix_identity_person_id"), table_name="identity")
-    op.drop_table("identity")
-    op.drop_table("app_user")
-    op.drop_table("app_client")
-    op.drop_index(
-        "ix_set_aside_open", table_name="set_aside", postgresql_where=sa.text("redriven_at IS NULL")
-    )
-    op.drop_table("set_aside")
-    op.drop_index("ix_search_date_range", table_name="search_date")
-    op.drop_table("search_date")
-    op.drop_index("uq_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
-    op.drop_table("review_item")
-    op.drop_table("resource_key")
-    op.drop_table("resource_history")
-    op.drop_index("ix_resource_type_date", table_name="resource")
-    op.drop_index("ix_resource_type_updated", table_name="resource")
-    op.drop_index("ix_resource_tokens", table_name="resource", postgresql_using="gin")
-    op.drop_table("resource")
-    op.drop_index(op.f("ix_person_link_identity"), table_name="person_link")
-    op.drop_table("person_link")
-    op.drop_table("person")
-    op.drop_index(
-        "ix_outbox_unsent",
-        table_name="outbox",
-        sqlite_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
-        postgresql_where=sa.text("sent_at IS NULL AND settled_at IS NULL"),
-    )
-    op.drop_index(
-        "ix_outbox_unsettled",
-        table_name="outbox",
-        sqlite_where=sa.text("settled_at IS NULL"),
-        postgresql_where=sa.text("settled_at IS NULL"),
-    )
-    op.drop_table("outbox")
-    op.drop_table("not_same")
-    op.drop_table("inbox")
-    op.drop_table("facility")
-    op.drop_table("audit_seal")
-    op.drop_index(
-        op.f("ix_audit_event_compartment_at"),
-        table_name="audit_event",
-        postgresql_where=sa.text("compartment IS NOT NULL"),
-    )
-    op.drop_index(op.f("ix_audit_event_others"), table_name="audit_event")
-    op.drop_index("ix_audit_event_refused_patient", table_name="audit_event")
-    op.drop_index("ix_audit_event_person", table_name="audit_event")
-    op.drop_index(op.f("ix_audit_event_at"), table_name="audit_event")
-    op.drop_index(op.f("ix_audit_event_actor_at"), table_name="audit_event")
-    op.drop_table("audit_event")
-    op.drop_table("attempt")
