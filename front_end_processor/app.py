@@ -38,6 +38,7 @@ from front_end_processor.pipeline.inlet_hl7 import Hl7Inlet, described, hl7_norm
 from front_end_processor.pipeline.inlets import (
     capture_fhir,
     fhir_normaliser,
+    recaller,
     refuse_fhir,
     replay,
     resolver,
@@ -77,7 +78,7 @@ class Processor:
             self.ids,
             {
                 "mllp": hl7_normaliser(self.profile, self.ids),
-                "fhir": fhir_normaliser(self.ids, resolve),
+                "fhir": fhir_normaliser(self.ids, resolve, recaller(self.cache)),
                 "csv": csv_normaliser(self.profile, self.ids, resolve),
             },
             describe=self._describe,

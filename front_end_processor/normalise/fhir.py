@@ -16,6 +16,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from esb.fhir.validation import check_resource
 from front_end_processor.normalise.fhir_groups import Item, by_patient, compose
 from front_end_processor.normalise.fhir_ids import (
+    Recall,
     Resolve,
     has_other_names,
     id_of,
@@ -57,13 +58,21 @@ class FhirMade:
 
 
 def normalise_fhir(
-    raw: bytes, request: str, ids: Ids, resolve: Resolve, *, sender: str, control_id: str, now: datetime
+    raw: bytes,
+    request: str,
+    ids: Ids,
+    resolve: Resolve,
+    recall: Recall,
+    *,
+    sender: str,
+    control_id: str,
+    now: datetime,
 ) -> FhirMade:
     """Return what a FHIR request becomes.
 
     Args:
         request: method and address below the base: `POST `, `PUT Patient/p1`.
-        resolve: finds the id of what an earlier message brought.
+        resolve, recall: find the id of what an earlier message brought; of many such.
         now: the source time where the content names none.
     Returns: answers are (status, `Type/id`) in the order of the request's entries.
     Raises: NotValid, Malformed, NotSupported.
@@ -77,8 +86,7 @@ def normalise_fhir(
     else:
         items = [_single(content, method, url)]
     _check(items)
-    for item in items:
-        _give_id(item, ids, resolve)
+    _give_ids(items, ids, recall)
     _check_distinct(items)
     warnings = _point(items, ids, resolve, _ADDRESS.search(raw) is not None)
     source_at = _source_at(content, items, now)
@@ -228,16 +236,20 @@ def _check(items: Sequence[Item]) -> None:
         raise refusal
 
 
-def _give_id(item: Item, ids: Ids, resolve: Resolve) -> None:
-    """Give an entry its id; one that says no more than the sender's own id reaches what that id brought."""
-    if item.resource is None:
-        item.local = sent = item.requested
-    else:
-        sent = item.requested or str(item.resource.get("id", ""))
-        item.local = local_id(item.resource, item.requested, item.full_url, ids)
-    says_no_more = item.local == sent and has_other_names(item.type) and not is_own_id(sent)
-    known = resolve(item.type, sent) if says_no_more else None
-    item.id = known or id_of(item.type, item.local, ids)
+def _give_ids(items: Sequence[Item], ids: Ids, recall: Recall) -> None:
+    """Give the entries their ids; one that says no more than the sender's own id reaches what it brought."""
+    short = set()
+    for item in items:
+        if item.resource is None:
+            item.local = sent = item.requested
+        else:
+            sent = item.requested or str(item.resource.get("id", ""))
+            item.local = local_id(item.resource, item.requested, item.full_url, ids)
+        if item.local == sent and has_other_names(item.type) and not is_own_id(sent):
+            short.add((item.type, sent))
+    known = recall(short) if short else {}
+    for item in items:
+        item.id = known.get((item.type, item.local)) or id_of(item.type, item.local, ids)
 
 
 def _check_distinct(items: list[Item]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +23,9 @@ from front_end_processor.normalise.ids import Ids
 Resource = dict[str, Any]
 # (type, what the hospital calls it) -> id, from earlier messages; None if never seen
 Resolve = Callable[[str, str], str | None]
+
+# (type, what the hospital calls it) of many -> the ids of those seen in earlier messages
+Recall = Callable[[Collection[tuple[str, str]]], Mapping[tuple[str, str], str]]
 
 OWN_ID = re.compile(r"[0-9a-v]{26}")
 _ID = r"[A-Za-z0-9.-]{1,64}"

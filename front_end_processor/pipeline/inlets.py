@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from esb.errors import Conflict, HieError, NotFound
 from esb.fhir.types import RESOURCE_TYPES
@@ -17,12 +19,13 @@ from front_end_processor.cache.fates import Settled, Verdict
 from front_end_processor.cache.raw import as_received
 from front_end_processor.cache.tables import SET_ASIDE, alias, message
 from front_end_processor.normalise.fhir import normalise_fhir, read_control_id
-from front_end_processor.normalise.fhir_ids import Resolve
+from front_end_processor.normalise.fhir_ids import Recall, Resolve
 from front_end_processor.normalise.ids import Ids
 from front_end_processor.pipeline.capture import Capture, Captured, Made, Received
 from front_end_processor.pipeline.writer import NotStored, failure
 
 WAIT_S = 30.0
+NAMES_PER_QUERY = 400
 FHIR_SENDER = "fhir"
 
 
@@ -52,7 +55,31 @@ def resolver(cache: Cache) -> Resolve:
     return resolve
 
 
-def fhir_normaliser(ids: Ids, resolve: Resolve) -> Callable[[Received], Made]:
+def recaller(cache: Cache) -> Recall:
+    """Return the function that finds the ids of many at once."""
+
+    def recall(names: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = {}
+        wanted = sorted(names)
+        with cache.reading() as connection:
+            for begin in range(0, len(wanted), NAMES_PER_QUERY):
+                by_type = groupby(wanted[begin : begin + NAMES_PER_QUERY], key=itemgetter(0))
+                # By type: SQLite finds no index for pairs.
+                query = select(alias).where(
+                    or_(
+                        *(
+                            (alias.c.type == type_) & alias.c.local_id.in_([local for _, local in pairs])
+                            for type_, pairs in by_type
+                        )
+                    )
+                )
+                found |= {(row.type, row.local_id): row.resource_id for row in connection.execute(query)}
+        return found
+
+    return recall
+
+
+def fhir_normaliser(ids: Ids, resolve: Resolve, recall: Recall) -> Callable[[Received], Made]:
     """Return how a FHIR request is normalised."""
 
     def normalise(received: Received) -> Made:
@@ -61,6 +88,7 @@ def fhir_normaliser(ids: Ids, resolve: Resolve) -> Callable[[Received], Made]:
             received.request,
             ids,
             resolve,
+            recall,
             sender=received.sender,
             control_id=received.control_id,
             now=datetime.now(UTC),

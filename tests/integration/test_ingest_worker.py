@@ -543,3 +543,18 @@ def test_an_entry_that_breaks_again_does_not_end_the_redrive(
     monkeypatch.setattr("hie.ingest.redrive.store_items", store)
     assert redriven(hub) == {"stored": 2, "refused": 1, "left": 1}
     assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
+
+
+def test_a_status_that_comes_alone_leaves_the_value_of_a_result(hub: worker.Worker) -> None:
+    final = [{"op": "replace", "path": "/status", "value": "final"}]
+    unknown = result() | {"status": "final"}
+    unknown["dataAbsentReason"] = {"text": "unknown"}
+    del unknown["valueQuantity"]
+    first = made(1, entry(patient()), entry(result() | {"status": "preliminary"}))
+    later = made(2, entry(unknown, if_none_match=True), patch_entry("Observation", "o1", final))
+    hub.handle("ingest.0", [sealed([first, later])])
+    assert fates(hub) == {1: "stored", 2: "stored"}
+    with hub.engine.connect() as connection:
+        stored = str(connection.scalar(sa.select(Resource.content).where(Resource.type == "Observation")))
+    assert orjson.loads(stored)["status"] == "final"
+    assert '"value":5.30' in stored
