@@ -113,8 +113,7 @@ def show_pair(one: str, other: str, status: int = 200, **marks: Any) -> Response
         declared = session.get(NotSame, (first, second)) is not None
         steps = people.steps_of(session, [one, other])
         item = next(iter(people.open_reviews(session, decision.people, limit=1, pair=(one, other))), None)
-        persons = {row.id: row.person_id for row in rows.values()}
-        record_both(session, "R", "portal.review", persons, one, other, status)
+        record_both(session, "R", "portal.review", one, other, rows[one].person_id, status)
     fields = compare(known[one], known[other])
     return page(
         "review.html",
@@ -133,30 +132,20 @@ def show_pair(one: str, other: str, status: int = 200, **marks: Any) -> Response
 
 
 def record_both(
-    session: Session,
-    action: str,
-    operation: str,
-    persons: dict[str, uuid.UUID],
-    one: str,
-    other: str,
-    http: int,
+    session: Session, action: str, operation: str, one: str, other: str, person: uuid.UUID | None, http: int
 ) -> None:
-    """Add an audit row for each of two records, so that the trail of either shows what was done."""
-    rows = [
-        audit.audit_row(
-            g.actor,
-            action,
-            operation,
-            resource_type="Patient",
-            resource_id=record,
-            compartment=record,
-            person_id=persons.get(record),
-            http=http,
-            detail={"with": beside},
-        )
-        for record, beside in ((one, other), (other, one))
-    ]
-    audit.record_many(session, rows)
+    """Add the audit row of what was done to two records; the trail of either shows it."""
+    audit.record_each(
+        session,
+        [one, other],
+        actor=g.actor,
+        action=action,
+        operation=operation,
+        resource_type="Patient",
+        resource_id=one,
+        person_id=person,
+        http=http,
+    )
 
 
 def link(session: Session, one: str, other: str, reason: str, by: Actor) -> None:
@@ -204,9 +193,9 @@ def decide_pair() -> Response:
             )
             if seen != {one, other}:
                 raise NotFound
-            persons = people.persons_of(session, [one, other])
+            person = links.person_of(session, one)
             STEPS[action](session, one, other, reason, g.actor)
-            record_both(session, "U", f"mpi.{action.replace('_', '-')}", persons, one, other, 303)
+            record_both(session, "U", f"mpi.{action.replace('_', '-')}", one, other, person, 303)
     except Conflict:
         return show_pair(one, other, 409, conflict=True, reason=reason)
     return current_app.make_response(redirect(url_for("portal.review", a=one, b=other, done=action), 303))

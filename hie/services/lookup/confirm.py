@@ -17,7 +17,7 @@ from hie.errors import NotFound, NotPermitted, TooManyTries
 from hie.mpi import relations
 from hie.schema.security import AuditEventRow
 from hie.security.actor import Actor
-from hie.security.audit import record
+from hie.security.audit import record_each
 from hie.security.policy import decide
 from hie.services.lookup.naming import name_of
 from hie.services.lookup.people import patients, sources_of
@@ -78,10 +78,11 @@ def confirm(
         sources = sources_of(session, person_id, "confirm", now, by)
         known = patients(session, [source.identity for source in sources])
     except NotFound:
-        known = []
+        sources, known = [], []
     match = next((str(patient["id"]) for patient in known if _agrees(patient, given)), None)
-    record(
+    record_each(
         session,
+        [source.identity for source in sources] if match else (),
         actor=by.for_request(by.request_id, purpose),
         action="E",
         operation=OPERATION,

@@ -15,7 +15,7 @@ from hie.errors import NotFound
 from hie.repository.blobs import read_blob
 from hie.repository.read import everything
 from hie.security.actor import Actor
-from hie.security.audit import record as record_audit
+from hie.security.audit import record_each
 from hie.security.policy import decide
 from hie.services.lookup.banner import Banner, banner
 from hie.services.lookup.charges import Charges, charges
@@ -92,13 +92,13 @@ def load(
     holdings = gather(sources, contents, zone)
     holdings.past = past_versions(session, holdings)
     holdings.withdrawn = withdrawn(session, compartments)
-    record_audit(
+    record_each(
         session,
+        compartments,
         actor=by.for_request(by.request_id, purpose_of(session, person_id, now, by)),
         action="R",
         operation=operation,
         resource_type="Patient",
-        # No one record: the row is found by each of the person's.
         person_id=person_id,
     )
     return holdings
