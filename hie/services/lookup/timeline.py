@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
 from hie.services.lookup.codes import code, local_id, words
@@ -123,8 +123,8 @@ def timeline(holdings: Holdings, reports: Iterable[Report], tests: Iterable[Test
 def page(items: Iterable[Item], wanted: Filter, zone: tzinfo, begin: int = 0, size: int = PAGE) -> Page:
     """Return the page of a timeline that begins at `begin`."""
     passed = [item for item in items if wanted.lets(item, zone)]
-    shown = [replace(item) for item in passed[begin : begin + size]]
-    return Page(shown, len(passed), begin + size if begin + size < len(passed) else None)
+    end = begin + size
+    return Page(passed[begin:end], len(passed), end if end < len(passed) else None)
 
 
 def kind_of_visit(encounter: Json) -> str:
