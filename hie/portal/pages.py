@@ -18,6 +18,7 @@ from hie.portal import words
 from hie.portal.assets import asset, serve
 from hie.portal.session import COOKIE, FORM_COOKIE, WARN, csrf_token, is_csrf_token, signed_in
 from hie.security.access import access
+from hie.security.actor import Actor
 from hie.security.hub import Hub
 from hie.security.rules import rule_for
 from hie.security.secrets import new_token
@@ -95,14 +96,18 @@ def let_in() -> Response | None:
     try:
         with hub().begin() as session:
             g.signed_in = signed_in(session, token, now())
-        purpose = None if g.signed_in.actor.role in CARING else "HOPERAT"
-        g.actor = g.signed_in.actor.for_request(g.request_id, purpose)
+        g.actor = g.signed_in.actor.for_request(g.request_id, purpose_of(g.signed_in.actor))
     except NotAuthenticated:
         if not mark.public:
             return to_sign_in()
     if request.method == "POST":
         check_form()
     return None
+
+
+def purpose_of(actor: Actor) -> str | None:
+    """Return the purpose of who runs the exchange; None, the actor's own, for who looks after patients."""
+    return None if actor.role in CARING else "HOPERAT"
 
 
 def check_form() -> None:

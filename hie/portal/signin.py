@@ -2,7 +2,7 @@
 
 from flask import Response, current_app, g, redirect, request, url_for
 
-from hie.portal.pages import blueprint, hub, now, page, safe_next, set_cookie
+from hie.portal.pages import blueprint, hub, now, page, purpose_of, safe_next, set_cookie
 from hie.portal.session import COOKIE, IDLE, close_session, open_session
 from hie.security import audit
 from hie.security.access import access
@@ -24,7 +24,7 @@ def sign_in() -> Response:
         actor = authenticate_user(session, username, request.form.get("password", ""), now())
         audit.record(
             session,
-            actor=(actor or NOBODY).for_request(g.request_id),
+            actor=(actor or NOBODY).for_request(g.request_id, purpose_of(actor or NOBODY)),
             action="E",
             operation="portal.sign-in",
             outcome=0 if actor else 4,
