@@ -23,7 +23,7 @@ ROLES = {
     "doctor": (True, "医生"),
     "referral": (True, "转诊专员"),
     "engineer": (True, "信息工程师"),
-    "steward": (False, "数据管家"),
+    "steward": (False, "数据管理员"),
     "auditor": (False, "审计员"),
     "operator": (False, "运维"),
 }

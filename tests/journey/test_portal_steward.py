@@ -1,7 +1,9 @@
 """A data steward decides who is who, and can take everything back; an auditor sees what was done."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from tests.journey.layout import width
 from tests.journey.portal_site import Site, come_back
 
 
@@ -39,7 +41,7 @@ def test_linking_joins_them_and_undoing_parts_them_again(page: Page, site: Site)
     page.get_by_role("button", name="撤销").first.click()
     expect(page.locator(".verdict")).to_contain_text("现为两人")
     assert site.person_of("h01-twin") != site.person_of("h03-twin")
-    assert [row.compartment for row in site.trail("mpi.link")] == ["h03-twin", "h01-twin"]
+    assert [(row.compartment, row.others) for row in site.trail("mpi.link")] == [("h01-twin", ["h03-twin"])]
     assert site.trail("mpi.undo")[0].actor == "steward"
 
 
@@ -59,6 +61,18 @@ def test_a_steward_finds_two_records_to_compare(page: Page, site: Site) -> None:
     expect(page.locator("tbody tr")).to_have_count(3)
     page.get_by_role("button", name="并排比较甲和乙").click()
     expect(page.locator(".verdict")).to_contain_text("现为同一人")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_list_and_the_pair_fit_a_telephone(page: Page, site: Site, language: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    come_back(page, site, "steward")
+    page.goto(f"{site.url}/identities?lang={language}")
+    assert width(page, ".queue") <= 390
+    expect(page.locator(".queue .btn").first).to_be_in_viewport(ratio=1)
+    page.goto(f"{site.url}/identities/pair?a=h01-twin&b=h03-twin")
+    assert width(page, ".compare") <= 390
+    page.goto(f"{site.url}/?lang=zh")
 
 
 def test_a_steward_reads_no_clinical_record(page: Page, site: Site) -> None:

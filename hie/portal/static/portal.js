@@ -130,10 +130,11 @@
   window.addEventListener("afterprint", function () { opened.forEach(function (one) { one.open = false; }); });
 
   function markSection() {
-    var links = document.querySelectorAll(".sections a"), here = null;
+    // Of parts that stand side by side the first counts.
+    var links = document.querySelectorAll(".sections a"), here = null, lowest = -Infinity;
     links.forEach(function (link) {
-      var part = document.querySelector(link.getAttribute("href"));
-      if (part && part.getBoundingClientRect().top < 200 && window.scrollY > 40) here = link;
+      var part = document.querySelector(link.getAttribute("href")), top = part ? part.getBoundingClientRect().top : Infinity;
+      if (top < 200 && top > lowest + 1 && window.scrollY > 40) { here = link; lowest = top; }
     });
     if (!here && links.length) here = links[0];
     links.forEach(function (link) { link.classList.toggle("is-here", link === here); });
