@@ -225,6 +225,10 @@ def test_scripts_styles_and_comments_are_not_read_and_what_follows_is() -> None:
     assert plain_text(markup, "text/html") == "甲乙丙\n丁"
 
 
+def test_a_result_that_is_less_than_something_is_no_mark_up() -> None:
+    assert plain_text("<p>PLT <100，WBC > 3.5</p>PaO2<60", "text/html") == "PLT <100，WBC > 3.5\nPaO2<60"
+
+
 def test_a_report_that_was_rewritten_keeps_its_old_words() -> None:
     holdings = hold(
         of("DiagnosticReport", code={"text": "胸部 CT"}, conclusion="结节", meta={"versionId": "2"})

@@ -44,8 +44,9 @@ EXAMINATION_WORDS = ("体检", "总检", "健康检查", "examination", "check-u
 READABLE = frozenset({"text/plain", "text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 DATES = ("effectiveDateTime", "effectivePeriod", "date", "issued")
 # A tag ends before the next one begins: a text of nothing but "<" is read once, not once for each of them.
+# It begins with a letter: "PLT <100" is a result.
 TAG_BREAK = re.compile(r"</?(?:p|br|div|tr|li|h\d|title|paragraph|item|table|section)\b[^<>]*>", re.I)
-TAG = re.compile(r"<[^<>]*>")
+TAG = re.compile(r"<(?:/?[a-z]|[!?])[^<>]*>", re.I)
 HEADING = re.compile(
     r"[^\s，。；,.;]{0,8}(?:所见|结论|诊断|提示|印象|意见|表现)[:：]?|(?i:findings|impression|conclusion):?"
 )
