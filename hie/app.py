@@ -191,6 +191,8 @@ def record_plainly(mark: Access | None, status: int) -> bool:
             outcome=0 if status < 400 else 4 if status < 500 else 8,
             resource_type=_kept(kind),
             resource_id=_kept(resource_id),
+            # Whether there is such a person or not: the row says only who was asked for.
+            person_id=named.get("person_id"),
         )
     except (SQLAlchemyError, psycopg.Error):
         log.error("request %s: the audit row could not be written", g.get("request_id"))

@@ -134,6 +134,7 @@ def record_denied(
     http: int,
     resource_type: str | None = None,
     resource_id: str | None = None,
+    person_id: uuid.UUID | None = None,
     outcome: int = 4,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
@@ -146,6 +147,7 @@ def record_denied(
             operation=operation,
             resource_type=resource_type,
             resource_id=resource_id,
+            person_id=person_id,
             outcome=outcome,
             http=http,
             detail=detail,

@@ -128,6 +128,17 @@ def test_a_look_across_hospitals_is_in_the_trail_of_each_of_the_persons_records(
         assert portal.rows(operation, "h01-namesake") == []
 
 
+def test_a_look_that_was_refused_is_in_the_trail_of_the_persons_records_too(
+    portal: Portal, visit: Callable[[str], Visitor]
+) -> None:
+    doctor, person = visit("doctor.h01"), portal.person_of("h03-placeholders")
+    for path in ("", "/timeline", "/tests", "/documents/DiagnosticReport/x"):
+        assert doctor.get(f"/people/{person}{path}").status_code == 404
+    for operation in ("portal.record", "portal.timeline", "portal.trend", "portal.document"):
+        (row,) = portal.rows(operation, "h03-placeholders")
+        assert (row["outcome"], row["agent"][0]["who"]["identifier"]["value"]) == ("4", "doctor.h01")
+
+
 def test_the_auditor_finds_it_by_each_record_and_by_the_person(
     portal: Portal, visit: Callable[[str], Visitor]
 ) -> None:
