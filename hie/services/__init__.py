@@ -1,1 +1,1 @@
-"""What the hub does for people: lookup, referral, booking, consultation, care, reports, notices."""
+"""What the hub does for people and systems: lookup, summary, matching, vocabulary, subscriptions, exports."""
