@@ -56,12 +56,12 @@ def document(record: Record, now: datetime) -> Json:
     Ids are made of what is in it: the same content gives the same document.
     """
     sections = [(section, chosen(section, record.items, now, record.zone)) for section in SECTIONS]
-    kept = {_name(item.resource): item for _, items in sections for item in items}
+    kept = {_name(item.resource): item for _, (items, _) in sections for item in items}
     patient = _patient(record)
     identity = _identity(record, kept.values())
     hub = _hub(record.base)
     about = f"{record.base}/Patient/{record.patient.resource['id']}"
-    absent = {s.key: _absent(s, about, identity) for s, items in sections if s.absent and not items}
+    absent = {s.key: _absent(s, about, identity) for s, (items, _) in sections if s.absent and not items}
     composition = _composition(record, sections, absent, identity, hub, about, now)
     _point_at_one(record, kept.values())
     entries = [_entry(composition), {"fullUrl": about, "resource": patient}, _entry(hub)]
@@ -85,7 +85,7 @@ def document(record: Record, now: datetime) -> Json:
 
 def _composition(
     record: Record,
-    sections: Sequence[tuple[Section, list[Item]]],
+    sections: Sequence[tuple[Section, tuple[list[Item], int]]],
     absent: Mapping[str, Json],
     identity: uuid.UUID,
     hub: Json,
@@ -93,7 +93,7 @@ def _composition(
     now: datetime,
 ) -> Json:
     author = {"reference": f"urn:uuid:{hub['id']}", "display": f"{HUB['zh']} {HUB['en']}"}
-    facilities = sorted({record.patient.facility, *(i.facility for _, items in sections for i in items)})
+    facilities = sorted({record.patient.facility, *(i.facility for _, (items, _) in sections for i in items)})
     at = now.isoformat(timespec="seconds")
     return _checked(
         Composition,
@@ -111,16 +111,18 @@ def _composition(
             "confidentiality": "N",
             "attester": [{"mode": "official", "time": at, "party": author}],
             "custodian": author,
-            "section": [_section(record, section, items, absent) for section, items in sections],
+            "section": [_section(record, section, *found, absent) for section, found in sections],
         },
     )
 
 
-def _section(record: Record, section: Section, items: Sequence[Item], absent: Mapping[str, Json]) -> Json:
+def _section(
+    record: Record, section: Section, items: Sequence[Item], left_out: int, absent: Mapping[str, Json]
+) -> Json:
     made: Json = {
         "title": f"{section.zh} · {section.en}",
         "code": _coded(LOINC, section.loinc, section.display),
-        "text": narrative(section, items, record.names, record.zone),
+        "text": narrative(section, items, left_out, record.names, record.zone),
     }
     if items:
         made["entry"] = [{"reference": f"{record.base}/{_name(item.resource)}"} for item in items]

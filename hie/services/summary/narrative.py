@@ -15,17 +15,21 @@ NOTHING = "没有资料 · No information is available."
 CODES = ("medicationCodeableConcept", "vaccineCode", "code", "type", "category")
 
 
-def narrative(section: Section, items: Sequence[Item], names: Mapping[str, str], zone: tzinfo) -> Json:
+def narrative(
+    section: Section, items: Sequence[Item], left_out: int, names: Mapping[str, str], zone: tzinfo
+) -> Json:
     """Return the text of a section: a table, one row for each item.
 
     Args:
-        names: of the facilities, by their codes. zone: whose days and hours are shown.
+        left_out: how many more there are. names: of the facilities, by their codes.
+        zone: whose days and hours are shown.
     """
     if not items:
         return _generated(f"<p>{NOTHING}</p>")
     head = "".join(f"<th>{zh} {en}</th>" for zh, en in HEADS)
     rows = "".join(f"<tr>{_cells(item, names, zone)}</tr>" for item in items)
-    return _generated(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+    more = f"<p>另有 {left_out} 项未列出 · {left_out} more are not listed</p>" if left_out else ""
+    return _generated(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}")
 
 
 def heading(patient: Json, names: Sequence[str]) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from hie.repository.dates import EARLIEST, span
@@ -34,8 +34,9 @@ class Section:
     """One section.
 
     belongs: says of a resource of one of the types whether it is of the section, as of an instant.
-    by_code: only the newest of each code. absent: the type and code of the resource that says that nothing is
-    known; only the required sections have one.
+    by_code: only the newest of each code. most: so many are listed, the newest first; None for all.
+    absent: the type and code of the resource that says that nothing is known; only the required sections
+    have one.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Section:
     types: tuple[str, ...]
     belongs: Callable[[Json, datetime], bool]
     by_code: bool = False
+    most: int | None = MOST
     absent: tuple[str, str, str] | None = None
 
 
@@ -92,8 +94,8 @@ def key_of(resource: Json) -> str:
     return "".join(str((concept or {}).get("text") or resource["id"]).split()).casefold()
 
 
-def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo) -> list[Item]:
-    """Return what of a record is shown in a section, the newest first."""
+def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo) -> tuple[list[Item], int]:
+    """Return what of a record is shown in a section, the newest first, and how many more there are."""
     found = [
         i for i in items if i.resource["resourceType"] in section.types and section.belongs(i.resource, now)
     ]
@@ -103,7 +105,8 @@ def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo)
         for item in found:
             newest.setdefault(key_of(item.resource), item)
         found = list(newest.values())
-    return found[:MOST]
+    shown = found[: section.most]
+    return shown, len(found) - len(shown)
 
 
 def _is_meant(resource: Json) -> bool:
@@ -112,8 +115,30 @@ def _is_meant(resource: Json) -> bool:
 
 
 def _taken(resource: Json, now: datetime) -> bool:
-    is_over = resource.get("status") == "completed"
-    return _is_meant(resource) and (not is_over or when(resource) >= (now - RECENT).date().isoformat())
+    if resource.get("status") != "completed":
+        return _is_meant(resource)
+    ended = _ended(resource)
+    return _is_meant(resource) and ended is not None and ended >= now - RECENT
+
+
+def _ended(resource: Json) -> datetime | None:
+    """Return when a course of a medication ended, as far as it says; else when it was written down."""
+    repeats = ((d.get("timing") or {}).get("repeat") or {} for d in resource.get("dosageInstruction") or ())
+    course = [
+        resource.get("effectiveDateTime"),
+        resource.get("effectivePeriod"),
+        (resource.get("dispenseRequest") or {}).get("validityPeriod"),
+        *(repeat.get("boundsPeriod") for repeat in repeats),
+    ]
+    noted = [resource.get("authoredOn"), resource.get("dateAsserted")]
+    return _latest_end(course) or _latest_end(noted)
+
+
+def _latest_end(values: Iterable[Any]) -> datetime | None:
+    texts = [(v.get("end") or v.get("start")) if isinstance(v, dict) else v for v in values]
+    # A year back is no matter of hours: any zone will do.
+    spans = [span(text, UTC) for text in texts if text]
+    return max((found[1] for found in spans if found), default=None)
 
 
 def _any(resource: Json, now: datetime) -> bool:
@@ -164,7 +189,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "allergies", "48765-2", "Allergies and adverse reactions Document", "过敏与不良反应",
-        "Allergies and Intolerances", ("AllergyIntolerance",), _any,
+        "Allergies and Intolerances", ("AllergyIntolerance",), _any, most=None,
         absent=("AllergyIntolerance", "no-allergy-info", "No information about allergies"),
     ),
     Section(
