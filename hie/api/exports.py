@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, tzinfo
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -11,6 +12,7 @@ from hie.api import asking, jobs
 from hie.api.operations import add_operation
 from hie.errors import NotValid
 from hie.repository import read
+from hie.repository.dates import span_of
 from hie.security.access import access
 from hie.services.exports import asked
 from hie.services.exports.asked import Export
@@ -35,7 +37,9 @@ def _of_group(export: Export, id_: str) -> Export:
     decision = asking.permitted("read", "Group")
     with asking.hub().begin() as session:
         group = lexemes.loads(read.read(session, "Group", id_, decision.where).content)
-    members = [patient for member in group.get("member", []) if (patient := _member(member))]
+    zone, now = asking.hub().config.zone, asking.now()
+    present = (member for member in group.get("member", []) if _is_present(member, now, zone))
+    members = [patient for member in present if (patient := _patient(member))]
     named = export.patients
     if named is not None and not set(named) <= set(members):
         raise NotValid("patient names somebody who is no member of the group.")
@@ -43,9 +47,15 @@ def _of_group(export: Export, id_: str) -> Export:
     return export
 
 
-def _member(member: dict[str, Any]) -> str | None:
+def _is_present(member: dict[str, Any], now: datetime, zone: tzinfo) -> bool:
+    """Say whether somebody is a member now: not inactive, and within the period if there is one."""
+    period = span_of(member.get("period"), zone)
+    return member.get("inactive") is not True and (period is None or period[0] <= now < period[1])
+
+
+def _patient(member: dict[str, Any]) -> str | None:
     type_, _, id_ = str(member.get("entity", {}).get("reference", "")).rpartition("/")
-    return id_ if type_.rpartition("/")[2] == "Patient" and member.get("inactive") is not True else None
+    return id_ if type_.rpartition("/")[2] == "Patient" else None
 
 
 def _asked(level: str) -> Export:

@@ -27,7 +27,8 @@ GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 REASONS = "urn:hie:match-reasons"
 LABELS = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 # Somebody whom the asker may not see is shown, masked, only where the grade says that they are meant.
-MEANT = ("certain", "probable")
+# One score for each grade: an exact one would tell, trial by trial, which phone or birth date they have.
+MEANT = {"certain": 1.0, "probable": 0.6}
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -53,6 +54,7 @@ def match() -> Response:
         shown = [one for one in found if one.id in open_ones or one.verdict.grade in MEANT]
         if parameters.one(given, "onlyCertainMatches", False):
             shown = _certain(session, shown)
+        shown.sort(key=lambda one: (-_score(one, is_open=one.id in open_ones), one.id))
         shown = shown[: min(parameters.one(given, "count", COUNT), MOST)]
         entries = [_entry(one, is_open=one.id in open_ones) for one in shown]
         audit.record_each(
@@ -83,6 +85,10 @@ def _certain(session: Session, found: list[Candidate]) -> list[Candidate]:
     return certain if len(set(persons.values())) == 1 else []
 
 
+def _score(one: Candidate, *, is_open: bool) -> float:
+    return one.verdict.score if is_open else MEANT[one.verdict.grade]
+
+
 def _entry(one: Candidate, *, is_open: bool) -> bytes:
     said: list[dict[str, Any]] = [{"url": GRADE, "valueCode": one.verdict.grade}]
     content: Any = orjson.Fragment(one.content)
@@ -94,7 +100,7 @@ def _entry(one: Candidate, *, is_open: bool) -> bytes:
         {
             "fullUrl": f"{answers.base()}/Patient/{one.id}",
             "resource": content,
-            "search": {"extension": said, "mode": "match", "score": one.verdict.score},
+            "search": {"extension": said, "mode": "match", "score": _score(one, is_open=is_open)},
         }
     )
 

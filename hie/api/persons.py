@@ -9,12 +9,13 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from hie.api import answers, asking
-from hie.errors import Issue, NotFound
+from hie.errors import Issue, NotFound, NotValid
 from hie.mpi.people import person_resource, persons_of
 from hie.repository.query import FORM, check_text, unknown
 from hie.security import audit
 from hie.security.access import access
 
+MOST = 100
 NAMING = ("patient", "link", "_id")
 
 
@@ -63,6 +64,8 @@ def search_persons() -> Response:
                 if asking.is_strict() or (wanted is None and len(given) == 1):
                     raise error
                 remarks += error.issues
+        if len(wanted or ()) > MOST:
+            raise NotValid(f"At most {MOST} persons are answered at once; name fewer.")
         found = [person_resource(session, person, decision.people) for person in sorted(wanted or ())]
         _audit(session, "E", "search-type", None)
     entries = [answers.match_entry("Person", one["id"], orjson.dumps(one)) for one in found if one]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -17,6 +18,8 @@ from hie.repository.names import is_han, readings, split_han
 from hie.repository.search import Search, search
 
 MOST_BY_ROAD = 200
+# Nobody has more numbers or telephones that tell who they are; each is a search of its own.
+MOST_IDENTIFIERS, MOST_PHONES, MOST_NAMES = 20, 10, 20
 LONGEST = 32
 Asked = list[tuple[str, str]]
 
@@ -63,20 +66,20 @@ def candidates(how: Search, patient: dict[str, Any]) -> list[Candidate]:
 
 def _roads(how: Search, patient: dict[str, Any], asked: Traits) -> Iterator[Asked]:
     """Yield searches that may find the person, each by what is rarely wrong together."""
-    for identifier in patient.get("identifier") or ():
+    for identifier in (patient.get("identifier") or ())[:MOST_IDENTIFIERS]:
         system, value = identifier.get("system"), str(identifier.get("value") or "")
         if value:
             yield [("identifier", _plain(value) if not system else f"{_plain(system)}|{_plain(value)}")]
             if known := identities_by_identifier(how.session, value, system):
                 yield [("_id", ",".join(known))]
-    for phone in sorted(asked.phones):
+    for phone in sorted(asked.phones)[:MOST_PHONES]:
         yield [("phone", phone)]
     years = _years(asked.birth_date, asked.born)
-    for word in _words(asked):
+    for word in islice(_words(asked), MOST_NAMES):
         yield [("name", word), *years]
     if asked.birth_date is not None:
         for day in _days(asked.birth_date):
-            for family in _families(asked):
+            for family in islice(_families(asked), MOST_NAMES):
                 yield [("family", family), ("birthdate", day.isoformat())]
 
 

@@ -1,12 +1,16 @@
 """Patient/$match: who this is, graded; what a hospital sees of people it has no relation with."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from esb.fhir.validation import check_resource
+from hie.repository.search import search
 from hie.schema.mpi import Identity
+from hie.services import matching
 from tests.hub_world import RESIDENT, Caller, Json
 from tests.operations_world import entries, made, parameters, text_of
 
@@ -106,6 +110,17 @@ def test_a_hospital_sees_others_people_masked_and_only_if_they_are_meant(h01: Ca
 
 
 @pytest.mark.usefixtures("people")
+def test_the_score_of_somebody_masked_tells_no_more_than_the_grade(call: Caller, h01: Caller) -> None:
+    phone = [{"system": "phone", "value": "13911112222"}]
+    more: list[Json] = [{}, {"gender": "female"}, {"telecom": phone}, {"telecom": phone, "gender": "female"}]
+    asked = [who(number=number, **one) for number in (NUMBER, None) for one in more]
+    exact = [matched(call, one)["m-two"] for one in asked]
+    told = [matched(h01, one)["m-two"] for one in asked]
+    assert [grade for grade, _ in told] == [grade for grade, _ in exact]
+    assert len(set(exact)) > len(set(told)) == len({grade for grade, _ in told})
+
+
+@pytest.mark.usefixtures("people")
 def test_restricted_people_are_absent_for_others(call: Caller, h01: Caller, h02: Caller) -> None:
     asked = who("欧阳静怡", born="1991-04-05")
     assert matched(call, asked).keys() == {"m-hidden"}
@@ -136,6 +151,22 @@ def test_what_cannot_be_matched_is_refused_without_its_content(call: Caller, bod
     assert answer.status_code == 400
     assert said in text_of(answer)
     assert "诸葛" not in answer.text
+
+
+def test_a_registration_of_many_numbers_is_searched_by_few(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[object] = []
+
+    def counted(*given: Any) -> Any:
+        searched.append(given)
+        return search(*given)
+
+    monkeypatch.setattr(matching, "search", counted)
+    asked = who("甲 " * 200) | {"identifier": [{"value": f"n{n}"} for n in range(2000)]}
+    asked["telecom"] = [{"system": "phone", "value": f"13{n:09}"} for n in range(2000)]
+    assert call("POST", "/Patient/$match", asked).status_code == 200
+    assert len(searched) < 200
 
 
 def test_hostile_values_find_nothing_and_break_nothing(call: Caller) -> None:

@@ -1,5 +1,6 @@
 """Person on the wire: who is one human, for whom it may concern."""
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_a_person_is_found_by_a_patient_and_read(app: Flask) -> None:
     (entry,) = ask(app, "/fhir/Person?link=Patient/b1")["entry"]
     assert links(entry["resource"]) == ["Patient/a1", "Patient/b1"]
     assert ask(app, f"/fhir/Person/{entry['resource']['id']}") == entry["resource"]
+
+
+def test_too_many_persons_at_once_are_refused(app: Flask) -> None:
+    many = ",".join(str(uuid.UUID(int=n)) for n in range(101))
+    assert ask(app, f"/fhir/Person?_id={many}")["resourceType"] == "OperationOutcome"
+    assert "entry" not in ask(app, f"/fhir/Person?_id={many[:3699]}")
 
 
 def test_a_hospital_sees_its_own_record_and_not_that_others_know_the_person(app: Flask) -> None:

@@ -158,10 +158,16 @@ def test_a_right_lost_before_the_work_begins_is_lost(app: Flask) -> None:
 def test_a_group_exports_its_present_members_and_patients_can_be_chosen(app: Flask) -> None:
     call = Caller(app, "bench")
     one, two, gone, outside = (created(call, patient(number))["id"] for number in "1234")
+    left, coming = (created(call, patient(number))["id"] for number in "56")
     for subject in (one, two, gone, outside):
         created(call, observation(f"Patient/{subject}"))
-    members: list[Json] = [{"entity": {"reference": f"Patient/{id_}"}} for id_ in (one, two, gone)]
+    members: list[Json] = [
+        {"entity": {"reference": f"Patient/{id_}"}} for id_ in (one, two, gone, left, coming)
+    ]
+    members[1]["period"] = {"start": "2020-01-01"}
     members[2]["inactive"] = True
+    members[3]["period"] = {"start": "2020-01-01", "end": "2021-01-01"}
+    members[4]["period"] = {"start": "2999-01-01"}
     group = {"resourceType": "Group", "type": "person", "actual": True, "member": members}
     group_id = created(call, group)["id"]
     seen = names(lines(call, manifest(app, call, f"/Group/{group_id}/$export?_type=Patient")))
@@ -175,7 +181,7 @@ def test_a_group_exports_its_present_members_and_patients_can_be_chosen(app: Fla
     assert len(found) == 2
     everybody = lines(call, manifest(app, call, "/Patient/$export"))
     assert "Group" not in {r["resourceType"] for r in everybody}
-    assert len(everybody) == 8
+    assert len(everybody) == 10
 
 
 def test_a_type_filter_is_a_search(app: Flask) -> None:
