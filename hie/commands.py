@@ -148,6 +148,8 @@ def print_definitions(config: Config, args: argparse.Namespace) -> None:
     """Print users, rights, exchanges, queues and bindings as `rabbitmqctl import_definitions` reads them."""
     with _session(config) as session:
         codes = list(facility_names(session))
+    if args.admin in codes:
+        raise Rejected(f"{args.admin} is a hospital; name another user with --admin.")
     given = _json(args.passwords)
     needed = [args.admin, HUB_USER, *codes]
     missing = [user for user in needed if not given.get(user)]

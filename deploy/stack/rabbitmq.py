@@ -130,6 +130,8 @@ def configure(broker: Broker) -> None:
         "default_user": ADMIN,
         "default_pass": broker.password,
         "default_user_tags.administrator": "true",
+        # The largest envelope that a receiver opens (esb.seal.MAX_TOKEN).
+        "max_message_size": 96 * 1024 * 1024,
         "vm_memory_high_watermark.relative": "0.3",
         "disk_free_limit.absolute": "200MB",
         "raft.wal_max_size_bytes": 64 * 1024 * 1024,

@@ -42,6 +42,15 @@ def test_with_its_definitions_a_new_hospital_may_connect_and_send(
         channel.basic_publish(RECORDS, "H71.5", b"x", properties, mandatory=True)
 
 
+def test_a_hospital_does_not_administer_the_broker(
+    passwords: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passwords.write_text(json.dumps({"hub": "b", "H71": "c"}))
+    with pytest.raises(SystemExit):
+        main(["topology", "definitions", "--passwords", str(passwords), "--admin", "H71"])
+    assert "H71 is a hospital" in capsys.readouterr().err
+
+
 def test_a_hospital_without_a_password_is_named(passwords: Path, capsys: pytest.CaptureFixture[str]) -> None:
     passwords.write_text(json.dumps({"admin": "a", "hub": "b"}))
     with pytest.raises(SystemExit):
