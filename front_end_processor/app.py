@@ -176,6 +176,7 @@ class Processor:
 
     def start(self) -> None:
         """Start every thread but the MLLP listener. Raises: OSError if the HTTP port is in use."""
+        self._claim.start()
         self.writer.start()
         web = create_web(self.inlet, self.console, read_secret(self.config.console_password_file))
         address = self.config.http
@@ -207,6 +208,8 @@ class Processor:
         """Return what has ended that must not; empty while all is well."""
         if not self.writer.is_alive():
             return "writer"
+        if not self._claim.is_watched():
+            return "claim of the cache"
         if self._http_thread is not None and not self._http_thread.is_alive():
             return "http"
         if self.folder is not None and not self.folder.is_alive():

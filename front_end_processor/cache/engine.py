@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from esb.errors import HieError
 from front_end_processor.cache.tables import REVISION
@@ -17,7 +19,10 @@ from front_end_processor.cache.tables import REVISION
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 10
+PROBE_S = 2.0
 _LOCK_KEY = 0x0FEB_CACE
+
+log = structlog.get_logger()
 
 
 class CacheInUse(HieError):
@@ -99,12 +104,19 @@ def is_current(engine: Engine) -> bool:
 
 
 class Claim:
-    """The right to be the one processor of a cache; held until `release` or the end of the process."""
+    """The right to be the one processor of a cache.
+
+    A lock on a file lasts as long as the process; one of PostgreSQL goes with its connection, so it is looked
+    after by a thread.
+    """
 
     def __init__(self, engine: Engine) -> None:
         """Take it. Raises: CacheInUse if another process has it."""
         self._file: IO[str] | None = None
         self._connection: Connection | None = None
+        self._engine = engine
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="claim", daemon=True)
         if engine.dialect.name == "sqlite":
             database = engine.url.database
             if not database or database == ":memory:":
@@ -116,15 +128,59 @@ class Claim:
                 self._file.close()
                 raise CacheInUse from None
             return
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if not self._connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY}):
-            self._connection.close()
+        self._lock()
+
+    def _lock(self) -> None:
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY}):
+            connection.close()
             raise CacheInUse
+        self._connection = connection
+
+    def start(self) -> None:
+        """Begin to look after it."""
+        if self._file is None and self._engine.dialect.name != "sqlite":
+            self._thread.start()
+
+    def is_watched(self) -> bool:
+        """Return whether it is looked after, where it has to be; its end is a reason to end the process."""
+        return self._thread.ident is None or self._thread.is_alive()
+
+    def still_holds(self) -> bool:
+        """Return whether no other process has it; a lock that went with its connection is taken again.
+
+        While the database is away nobody can write, and so nobody is told to have it.
+        """
+        try:
+            if self._connection is not None:
+                self._connection.scalar(text("SELECT 1"))
+                return True
+            self._lock()
+        except CacheInUse:
+            return False
+        except DBAPIError:
+            if self._connection is None:
+                return True
+            with suppress(DBAPIError):
+                self._connection.close()
+            self._connection = None
+            return self.still_holds()
+        return True
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(PROBE_S):
+            if not self.still_holds():
+                log.critical("cache.claimed_by_another")
+                return
 
     def release(self) -> None:
         """Give the right back."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(PROBE_S)
         if self._file is not None:
             self._file.close()
         if self._connection is not None:
-            self._connection.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
-            self._connection.close()
+            with suppress(DBAPIError):  # its connection is gone, and the lock with it
+                self._connection.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
+                self._connection.close()

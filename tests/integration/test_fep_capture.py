@@ -19,7 +19,7 @@ from deploy.stack.postgres import Cluster
 from front_end_processor import keys
 from front_end_processor.app import Processor
 from front_end_processor.cache import engine as cache_engine
-from front_end_processor.cache.engine import CacheInUse, open_engine
+from front_end_processor.cache.engine import CacheInUse, Claim, open_engine
 from front_end_processor.cache.fates import Verdict
 from front_end_processor.cache.migrate import alembic_config, migrate
 from front_end_processor.cache.station import ForeignCache
@@ -279,3 +279,40 @@ def test_the_cache_may_be_a_postgresql_database(tmp_path: Path, empty_database_u
         assert len(rows(fep)) == 9
         with pytest.raises(CacheInUse), processor(tmp_path, FEP_CACHE_URL=empty_database_url):
             pass
+
+
+@pytest.fixture
+def claim(empty_database_url: str) -> Iterator[Claim]:
+    """The claim of a cache in PostgreSQL."""
+    engine = open_engine(empty_database_url)
+    made = Claim(engine)
+    yield made
+    made.release()
+    engine.dispose()
+
+
+def cut_off(url: str) -> None:
+    """End every connection to a database, as its restart does."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_claim_that_went_with_its_connection_is_taken_again(claim: Claim, empty_database_url: str):
+    cut_off(empty_database_url)
+    assert claim.still_holds()
+    other = open_engine(empty_database_url)
+    with pytest.raises(CacheInUse):
+        Claim(other)
+    other.dispose()
+
+
+def test_a_claim_that_another_took_meanwhile_is_lost(claim: Claim, empty_database_url: str):
+    cut_off(empty_database_url)
+    other = open_engine(empty_database_url)
+    later = Claim(other)
+    assert not claim.still_holds()
+    later.release()
+    other.dispose()
