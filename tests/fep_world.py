@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
+from esb.envelope import inflate
 from front_end_processor import keys
 from front_end_processor.app import Processor
 from front_end_processor.cache.migrate import migrate
@@ -88,10 +90,6 @@ def fates(made: Processor) -> list[str]:
 
 def sent(made: Processor) -> list[dict[str, Any]]:
     """The Bundles that wait for the hub."""
-    import orjson
-
-    from esb.envelope import inflate
-
     return [orjson.loads(inflate(row.payload)) for row in rows(made, outbox)]
 
 

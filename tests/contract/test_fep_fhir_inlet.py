@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from esb.envelope import inflate
 from front_end_processor.app import Processor, create_web
+from front_end_processor.cache.tables import outbox
 from tests.fep_world import PASSWORD, ROOT, TOKEN, processor, rows, sent
 
 SYNTHEA = sorted((ROOT.parent / "shared" / "data" / "synthea").glob("*.json.gz"))
@@ -79,9 +81,6 @@ def test_numbers_keep_their_digits(http, fep):
     answer = http.post("/fhir/Observation", data=raw, headers=AUTH)
     assert answer.status_code == 201
     assert '"value":128.50' in answer.text
-    from esb.envelope import inflate
-    from front_end_processor.cache.tables import outbox
-
     assert b'"value":128.50' in inflate(rows(fep, outbox)[0].payload)
 
 
