@@ -83,7 +83,7 @@ def relation_span(
     A stay lasts until it is ended; a visit nobody ends counts from its beginning.
     """
     status, period = encounter.get("status"), encounter.get("period") or {}
-    begin = min(_instant(period.get("start"), zone) or now, FOR_EVER)
+    begin = min(_instant(_first_day(period.get("start")), zone) or now, FOR_EVER)
     if status in TAKING_BACK:
         return begin, begin
     if status in ENDING:
@@ -139,6 +139,11 @@ def open_until(session: Session, identity: str, now: datetime, by: Actor) -> dat
         Relation.username.is_(None) | (Relation.username == by.id),
     )
     return session.scalar(query)
+
+
+def _first_day(given: object) -> object:
+    """Return a FHIR date with the first day of the year or month it names; anything else as it is."""
+    return f"{given}-01-01"[:10] if isinstance(given, str) and len(given) in (4, 7) else given
 
 
 def _instant(given: object, zone: tzinfo) -> datetime | None:

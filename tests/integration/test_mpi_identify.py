@@ -302,6 +302,9 @@ def test_an_encounters_relation_follows_its_record_when_that_is_unlinked(
             {"status": "finished", "period": {"start": "2026-02-27", "end": "2026-02-28"}},
             28 + 8 / 24,
         ),
+        # A month begins with its first day, and midnight of 1 February in the region is eight hours before.
+        ({"status": "arrived", "class": {"code": "AMB"}, "period": {"start": "2026-02"}}, 1 + 8 / 24),
+        ({"status": "arrived", "class": {"code": "AMB"}, "period": {"start": "2025"}}, None),
         ({"status": "planned"}, None),
     ],
 )
