@@ -38,6 +38,12 @@ class Actor:
         return replace(self, request_id=request_id, purpose=purpose or self.purpose)
 
 
+def client_actor(client_id: str, facility: str | None, scopes: tuple[Scope, ...]) -> Actor:
+    """Return a registered system, a facility's or the region's, with the rights it has at hand."""
+    role, purpose = ("facility", "TREAT") if facility else ("system", "HOPERAT")
+    return Actor("client", client_id, facility, role, scopes, purpose=purpose)
+
+
 NOBODY = Actor("nobody", "anonymous", None, "nobody")
 
 

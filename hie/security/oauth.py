@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotAuthenticated
 from hie.schema.directory import AccessToken, AppClient
-from hie.security.actor import Actor
+from hie.security.actor import Actor, client_actor
 from hie.security.scopes import narrow, parse_scopes
 from hie.security.secrets import is_secret, new_token, nobody_hash, token_hash
 
@@ -175,14 +175,7 @@ class TokenCache:
         if row is None:
             raise NotAuthenticated("The bearer token is unknown or has expired; get one at /oauth/token.")
         scope, expires_at, client_id, facility = row
-        actor = Actor(
-            "client",
-            client_id,
-            facility,
-            "facility" if facility else "system",
-            parse_scopes(scope),
-            purpose="TREAT" if facility else "HOPERAT",
-        )
+        actor = client_actor(client_id, facility, parse_scopes(scope))
         with self._lock:
             if len(self._seen) >= CACHE_SIZE:
                 self._seen.clear()

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotPermitted
 from hie.schema.directory import AppClient
-from hie.security.actor import Actor
+from hie.security.actor import Actor, client_actor
 from hie.security.scopes import narrow, parse_scopes
 
 
@@ -31,12 +31,4 @@ def recall(session: Session, remembered: dict[str, Any]) -> Actor:
     scope = narrow(client.scope, remembered["scope"])
     if scope is None:
         raise NotPermitted("The client that asked for this may not any more.")
-    facility = client.facility
-    return Actor(
-        "client",
-        client.id,
-        facility,
-        "facility" if facility else "system",
-        parse_scopes(scope),
-        purpose="TREAT" if facility else "HOPERAT",
-    )
+    return client_actor(client.id, client.facility, parse_scopes(scope))
