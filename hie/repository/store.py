@@ -1,8 +1,8 @@
 """The single write path of the repository: a batch of writes becomes versions, history and index in one go.
 
 A batch costs a fixed number of statements: claim new keys, lock and read the known ones, move what is
-replaced to the history, COPY the rest. Keys are always taken in sorted order, so that two batches never wait
-in a circle.
+replaced to the history, COPY the rest. Keys are always taken in sorted order, so that two batches rarely
+wait in a circle; what a transaction locks besides may still close one, and then one of them is tried again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Code systems, value sets and maps: what codes mean, which belong together, and which are not mapped yet.
 
-Search modifiers use the four functions here: `:in` and `:not-in` ask `codes_of`, `:below` `descendants`,
-`:above` `ancestors`.
+Search modifiers ask here: `:in` and `:not-in` `codes_of`, `:below` `descendants`, `:above` `ancestors`.
 """
 
 from hie.terminology.hierarchy import ancestors, descendants, is_subsumed
