@@ -22,9 +22,9 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
-from hie.services.subscriptions import delivering
+from hie.services.subscriptions import delivering, matching
 from hie.work.notices import begin_to_tell, match_all, once
-from tests.hub_world import PATCH, Caller, Json, created, hospitals, observation, patient
+from tests.hub_world import PATCH, Caller, Json, created, entry, hospitals, observation, patient, transaction
 from tests.receiver import Receiver, parameters, receiving
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
@@ -198,6 +198,25 @@ def test_a_record_is_followed_over_all_its_types(app: Flask, receiver: Receiver)
     turn(app)
     seen = {focus for one in receiver.told for _, focus in parameters(json.loads(one.body))["events"]}
     assert seen == {f"Observation/{wanted}", f"Patient/{one}"}
+
+
+def test_after_a_large_load_the_events_are_written_some_at_a_time(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Caller(app, "bench")
+    subscription = created(call, by_criteria(receiver, "Patient?gender=female"))["id"]
+    turn(app)
+    wanted = [created(call, patient(str(number), gender="female"))["id"] for number in range(6)]
+    body = [entry(patient(f"b{number}", gender="female"), "POST", "Patient") for number in range(6)]
+    assert call("POST", "/", transaction(*body)).status_code == 200
+    hub = app.extensions["hie"]
+    monkeypatch.setattr(matching, "MOST_CHANGES", 4)
+    written = []
+    for _ in range(4):
+        with Session(hub.engine) as session, session.begin():
+            written.append(matching.match(session, subscription, hub.config, datetime.now(UTC)))
+    assert written == [4, 2, 6, 0], "what one transaction made is looked at together"
+    assert [id_ for _, id_, _ in events(app)][:6] == wanted
 
 
 def test_a_late_commit_is_told(app: Flask, receiver: Receiver) -> None:

@@ -6,7 +6,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,6 +33,7 @@ from hie.services.subscriptions import channel
 from hie.services.subscriptions.topics import TOPICS, Topic
 
 AT_ONCE = 500
+MOST_CHANGES = 5000  # that are looked at in one transaction, unless one transaction made more
 # Events are kept longer than versions are looked back at, so that none is told twice.
 LOOKED_BACK, KEPT = timedelta(days=29), timedelta(days=30)
 Found = tuple[str, str, int, datetime]
@@ -49,12 +62,14 @@ def match(session: Session, id_: str, config: Config, now: datetime) -> int:
     if row is None or row.state != "active":
         return 0
     upto = lowest_running(session)
-    window = and_(Resource.xid >= _xid(row.matched), Resource.xid < _xid(upto))
-    if not session.scalar(select(exists().where(window))):
+    if not session.scalar(select(exists().where(_between(row.matched, upto)))):
         return 0
+    types = channel.types({"topic": row.topic, "filters": row.filters})
+    upto = _upto(session, row.matched, types, upto)
+    window = _between(row.matched, upto)
     owner = recall(session, row.owner)
     found: list[Found] = []
-    for type_ in channel.types({"topic": row.topic, "filters": row.filters}):
+    for type_ in types:
         decision = decide(owner, "search", type_)
         if decision.allowed and decide(owner, "read", type_).allowed:
             filters = [text for text in row.filters if criteria.split(text)[0] == type_]
@@ -75,6 +90,17 @@ def match(session: Session, id_: str, config: Config, now: datetime) -> int:
     row.last_number += len(numbered)
     row.matched = upto
     return len(numbered)
+
+
+def _upto(session: Session, matched: int, types: Sequence[str], settled: int) -> int:
+    """Return where a look ends: where all is settled, or earlier after a load of very much."""
+    changes = select(cast(Resource.xid, Text)).where(_between(matched, settled), Resource.type.in_(types))
+    beyond = session.scalar(changes.order_by(Resource.xid).offset(MOST_CHANGES).limit(1))
+    return settled if beyond is None else max(int(beyond), matched + 1)
+
+
+def _between(first: int, end: int) -> ColumnElement[bool]:
+    return and_(Resource.xid >= _xid(first), Resource.xid < _xid(end))
 
 
 def _xid(number: int) -> ColumnElement[Any]:
