@@ -235,6 +235,3 @@ def accepts_gzip() -> bool:
 def packed(content: bytes) -> bytes:
     """Return content gzipped, fast rather than small."""
     return gzip.compress(content, 1, mtime=0)
-
-
-__all__ = ["NotSupported"]

@@ -101,7 +101,10 @@ def status(id_: str) -> Response:
         is_open = job.state in jobs.OPEN
         soon = is_open and jobs.is_polled_too_soon(job, asking.now())
         http = 429 if soon else 202 if is_open else 500 if job.state == "failed" else 200
-        audit.record(session, actor=asking.actor(), action="R", operation="job.status", http=http)
+        outcome = 8 if http >= 500 else 4 if http >= 400 else 0
+        audit.record(
+            session, actor=asking.actor(), action="R", operation="job.status", outcome=outcome, http=http
+        )
         if is_open:
             text = "Asked too often; wait as long as Retry-After says." if soon else "Not done yet."
             response = said(text, http)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg.errors import DeadlockDetected, SerializationFailure
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
-from esb.fhir.validation import check_resource
 from hie.api import asking, pointing
 from hie.config import Config
 from hie.errors import Conflict, NotPermitted, NotSupported
@@ -43,13 +43,30 @@ def record(
     Raises: as `store.write`; Rejected for a reference that leads nowhere; NotPermitted, in neutral words, for
         another facility's id; Conflict where two askers wait for each other.
     """
+    try:
+        return _record(session, writes, now, config, are_definite=are_definite, places=places)
+    except (DeadlockDetected, SerializationFailure):
+        raise Conflict from None
+    except OperationalError as error:
+        if isinstance(error.orig, DeadlockDetected | SerializationFailure):
+            raise Conflict from None
+        raise
+
+
+def _record(
+    session: Session,
+    writes: Sequence[Write],
+    now: datetime,
+    config: Config,
+    *,
+    are_definite: bool,
+    places: Mapping[tuple[str, str], str] | None,
+) -> list[Outcome]:
     has_subscriptions = any(write.type == "Subscription" for write in writes)
     if has_subscriptions:
         keeping.ask(writes)
     try:
         outcomes = store.write(session, writes, now, config.zone)
-    except (DeadlockDetected, SerializationFailure):
-        raise Conflict from None
     except NotYours:
         raise NotPermitted(NEUTRAL) from None
     if any(w.method == "patch" and contents.MARK in o.content for w, o in zip(writes, outcomes, strict=True)):
@@ -75,6 +92,3 @@ def _feed_terminology(session: Session, write: Write, outcome: Outcome) -> None:
         feed(session, write.type, write.id, resource, write.facility)
     elif outcome.fate == "deleted":
         feed(session, write.type, write.id, None, write.facility)
-
-
-__all__ = ["check_resource", "record"]

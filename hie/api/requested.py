@@ -129,7 +129,10 @@ def _read_conditions(item: Asked, request: dict[str, Any]) -> None:
         if not isinstance(request.get(name, ""), str):
             raise wrong(f"{item.path}.request.{name}", "must be a text")
     if "ifMatch" in request:
-        item.if_match = asking.version_of(request["ifMatch"])
+        try:
+            item.if_match = asking.version_of(request["ifMatch"])
+        except HieError as error:
+            raise at(f"{item.path}.request.ifMatch", error) from None
     if "ifNoneMatch" in request:
         item.none_match = request["ifNoneMatch"]
         if item.method == "PUT":

@@ -22,11 +22,18 @@ SAID: dict[Fate, str] = {
     "kept": "It was there already and was kept.",
     "deleted": "It was deleted; its versions are kept.",
 }
+NOTHING = "There was nothing to delete."
 
 
 def outcome_of_write(fate: Fate) -> dict[str, Any]:
     """Return the OperationOutcome that says what became of a write."""
     return operation_outcome([Issue("", SAID[fate], "informational")], "information")
+
+
+def _outcome_of_delete(outcome: Outcome) -> dict[str, Any]:
+    if outcome.version:
+        return outcome_of_write("deleted")
+    return operation_outcome([Issue("", NOTHING, "informational")], "information")
 
 
 def written(outcome: Outcome) -> Response:
@@ -35,7 +42,7 @@ def written(outcome: Outcome) -> Response:
     if outcome.fate == "deleted" or not outcome.content:
         response = Response(status=204)
         if wanted == "OperationOutcome":
-            response = answers.answer(orjson.dumps(outcome_of_write("deleted")))
+            response = answers.answer(orjson.dumps(_outcome_of_delete(outcome)))
         if outcome.version:
             response.headers["ETag"] = f'W/"{outcome.version}"'
         return response

@@ -350,6 +350,21 @@ def test_two_entries_that_mean_one_resource_are_refused_with_the_entry_named(cal
         assert "Bundle.entry[" in answer.get_json()["issue"][0]["expression"][0]
 
 
+def test_a_wrong_if_match_names_its_entry(call: Caller) -> None:
+    body = transaction(entry(patient("t20") | {"id": "t20"}, "PUT", "Patient/t20", ifMatch="x"))
+    answer = call("POST", "/", body)
+    assert answer.status_code == 400
+    assert answer.get_json()["issue"][0]["expression"] == ["Bundle.entry[0].request.ifMatch"]
+
+
+def test_a_delete_of_what_never_was_says_so(call: Caller) -> None:
+    answer = call("DELETE", "/Patient/never-there", Prefer="return=OperationOutcome")
+    assert "nothing to delete" in answer.text
+    made = created(call, patient("t21"))["id"]
+    answer = call("DELETE", f"/Patient/{made}", Prefer="return=OperationOutcome")
+    assert "It was deleted" in answer.text
+
+
 def test_a_bundle_with_too_many_entries_is_told_the_limit(call: Caller) -> None:
     answer = call("POST", "/", transaction(*[{}] * 20_001))
     assert answer.status_code == 413

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from hie.schema import AuditEventRow, Job, JobFile, Resource
-from hie.services.exports import writing
+from hie.services.exports import jobs, writing
 from hie.services.exports.jobs import is_polled_too_soon
 from hie.work.process import work_once
 from tests.hub_world import Caller, Json, created, hospitals, observation, patient
@@ -119,6 +120,19 @@ def test_a_deleted_job_stops_and_is_not_found(app: Flask, tmp_path: Path) -> Non
     assert call("DELETE", job).status_code == 202
     assert call("GET", job).status_code == 404
     assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_files_that_no_job_knows_go_after_a_day_and_nothing_else_does(app: Flask, tmp_path: Path) -> None:
+    hub, folder = app.extensions["hie"], tmp_path / "exports"
+    kept = start(Caller(app, "bench"), "/$export?_type=Basic").rpartition("/")[2]
+    lost, foreign = uuid.uuid4().hex, "something-else"
+    for name in (kept, lost, foreign):
+        (folder / name).mkdir(parents=True)
+    later = datetime.now(UTC) + timedelta(hours=23)
+    for hours, there in ((0, {kept, lost, foreign}), (2, {kept, foreign})):
+        with Session(hub.engine) as session, session.begin():
+            jobs.forget(session, folder, later + timedelta(hours=hours))
+        assert {one.name for one in folder.iterdir()} == there
 
 
 def test_nobody_else_sees_a_job_or_its_files(app: Flask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ KEPT = timedelta(days=1)
 POLL_EVERY = timedelta(seconds=1)
 OPEN = ("waiting", "running")
 LOCKS = 0x4A4F4200
+NAME = re.compile(r"[0-9a-f]{32}")
 
 
 def ask(session: Session, kind: str, url: str, request: Mapping[str, Any], by: Actor) -> str:
@@ -129,9 +131,21 @@ def finish(session: Session, id_: str, now: datetime, *, failure: str | None = N
 
 
 def forget(session: Session, folder: Path, now: datetime) -> int:
-    """Delete the jobs whose time is over, with their files; return how many."""
+    """Delete the jobs whose time is over, with their files; return how many. What no job knows goes too."""
     over = session.scalars(select(Job.id).where(Job.expires_at < now)).all()
     for id_ in over:
         clear(folder, id_)
     session.execute(delete(Job).where(Job.id.in_(over)))
+    _sweep(session, folder, now)
     return len(over)
+
+
+def _sweep(session: Session, folder: Path, now: datetime) -> None:
+    """Delete old files without a job: it was never committed, or its worker outlived it."""
+    if not folder.is_dir():
+        return
+    old = (now - KEPT).timestamp()
+    found = (one for one in folder.iterdir() if NAME.fullmatch(one.name) and one.is_dir())
+    left = {one.name for one in found if one.stat().st_mtime < old}
+    for id_ in left.difference(session.scalars(select(Job.id).where(Job.id.in_(left)))):
+        clear(folder, id_)
