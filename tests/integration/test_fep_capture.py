@@ -60,7 +60,7 @@ def test_the_same_message_twice_is_kept_once_and_counted(tmp_path):
         assert len(rows(fep, outbox)) == 1
 
 
-def test_a_control_id_over_other_content_is_set_aside(tmp_path):
+def test_a_control_id_over_other_content_is_set_aside_where_an_inlet_may_not_reuse_it(tmp_path):
     with processor(tmp_path) as fep:
         capture(fep, adt("A1"))
         other = capture(fep, adt("A1", name="李^四"))
