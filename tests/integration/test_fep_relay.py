@@ -124,6 +124,17 @@ def unsettled(fep: Processor) -> int:
     return sum(row.settled_at is None for row in rows(fep, outbox))
 
 
+def test_what_the_hub_cannot_open_shows_why_and_is_kept_for_the_next_time(fep, bus):
+    fep.link.start()
+    unknown = "The envelope's signature does not verify with the sender's key."
+    with Hub(bus, fep, {"ADT^A01": ("refused", unknown)}):
+        sent = capture(fep, adt("A1"))
+        until(lambda: any(row.reason for row in rows(fep, outbox)))
+    line = fep.console.one(sent.seq, Filters()).line
+    assert (line.fate, line.reason) == ("sent", unknown)
+    assert unsettled(fep) == 1
+
+
 def test_what_was_captured_reaches_the_hub_in_order_and_is_settled(fep, bus):
     fep.link.start()
     with Hub(bus, fep) as hub:
