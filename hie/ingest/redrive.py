@@ -46,7 +46,7 @@ def redrive(
     )
     counts = {"stored": 0, "refused": 0}
     after: ColumnElement[bool] = true()
-    while most := AT_ONCE if limit is None else min(AT_ONCE, limit - sum(counts.values())):
+    while most := AT_ONCE if limit is None else max(0, min(AT_ONCE, limit - sum(counts.values()))):
         with sessions.begin() as session:
             oldest = select(set_aside).where(is_open, after).order_by(*PLACE).limit(most)
             rows = session.execute(oldest.with_for_update()).all()

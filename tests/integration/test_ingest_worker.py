@@ -496,6 +496,7 @@ def test_what_can_never_be_stored_keeps_nothing_behind_it_from_a_redrive(
     monkeypatch.setattr(redriving, "AT_ONCE", 2)
     assert redriven(hub, limit=3) == {"stored": 0, "refused": 3, "left": 6}
     assert redriven(hub, facility="H02") == {"stored": 0, "refused": 0, "left": 0}
+    assert redriven(hub, limit=-1) == {"stored": 0, "refused": 0, "left": 6}
     assert redriven(hub) == {"stored": 1, "refused": 5, "left": 5}
     with hub.engine.connect() as connection:
         who = sa.select(AuditEventRow.actor).where(AuditEventRow.operation == "redrive").distinct()
