@@ -19,7 +19,8 @@ def test_a_check_that_takes_long_is_named_while_it_runs(
     assert check.run_all({"types": slow, "lint": slow}) == []
     shown = capsys.readouterr()
     assert "still at types, lint" in shown.err
-    assert sorted(line.split()[:2] for line in shown.out.splitlines()) == [["lint", "passed"], ["types", "passed"]]
+    said = sorted(line.split()[:2] for line in shown.out.splitlines())
+    assert said == [["lint", "passed"], ["types", "passed"]]
 
 
 def test_what_a_failed_check_said_is_shown_and_the_others_go_on(capsys: pytest.CaptureFixture[str]):
