@@ -174,7 +174,9 @@ def atoms(known: list[Json], number: int) -> list[Atom]:
         (type_, one["name"], one["type"], one.get("documentation", ""))
         for type_ in TYPES
         for one in search_parameters(type_)
-        if one["type"] in KINDS and one["name"] not in OF_THE_SERVER
+        if one["type"] in KINDS
+        and one["name"] not in OF_THE_SERVER
+        and not PARAMETERS[type_][one["name"]].url
     ]
     # A parameter without a value in any resource tells nothing; each of the others is asked for by turns.
     worth = [
