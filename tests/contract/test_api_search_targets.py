@@ -180,7 +180,7 @@ def test_what_is_not_known_is_reported_or_refused_with_what_was_meant(
 
 
 def test_each_kind_of_search_leaves_its_audit_row(app: Flask, call: Caller, person: Json) -> None:
-    wanted = sa.select(AuditEventRow.operation, AuditEventRow.compartment)
+    wanted = sa.select(AuditEventRow.operation, AuditEventRow.compartment, AuditEventRow.others)
     for path, operation, about in (
         ("?_tag=nobodys", "search-system", None),
         ("?_tag=t1", "search-system", person["id"]),
@@ -191,7 +191,9 @@ def test_each_kind_of_search_leaves_its_audit_row(app: Flask, call: Caller, pers
         assert answer.status_code == 200
         with app.extensions["hie"].engine.connect() as connection:
             of_it = wanted.where(AuditEventRow.request_id == answer.headers["X-Request-Id"])
-            assert (operation, about) in {tuple(row) for row in connection.execute(of_it)}
+            ((done, named, others),) = connection.execute(of_it)
+        assert done == operation
+        assert about in (named, *(others or ()))
 
 
 def test_a_search_inside_a_batch_is_a_whole_search(call: Caller, person: Json) -> None:
