@@ -208,7 +208,7 @@ _SAID: tuple[tuple[str, str], ...] = (
         r"Send the hospital's token as 'Authorization: Bearer <token>'\.",
         "请以 Authorization: Bearer <令牌> 发送本院令牌。",
     ),
-    (r"Send (\S+); other formats are not taken here\.", r"请发送 \1，不接收其他格式。"),
+    (r"Other formats are not taken here; send (\S+)\.", r"不接收其他格式，请发送 \1。"),
     (r"The content is not gzip as its Content-Encoding says\.", "内容不是 Content-Encoding 所说的 gzip。"),
     (r"The base address takes POST of a Bundle\.", "根地址只接收 POST 的 Bundle。"),
     (r"The content is over (\d+|X\d) bytes; send it in parts\.", r"内容超过 \1 字节，请分批发送。"),

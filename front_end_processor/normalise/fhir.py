@@ -23,6 +23,7 @@ from front_end_processor.normalise.fhir_ids import (
     identifiers,
     is_own_id,
     local_id,
+    name_own_number,
     names_of,
     target_of,
 )
@@ -46,6 +47,13 @@ _NUMBERED = frozenset(
     Procedure RelatedPerson RiskAssessment ServiceRequest Specimen Task
     """.split()  # noqa: SIM905 - a list of words reads better as text
 )
+
+
+class UnknownType(NotSupported):
+    """There is no such type; the address takes /fhir, /fhir/<Type>, /fhir/<Type>/<id>."""
+
+    http = 404
+    code = "not-found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ def normalise_fhir(
         resolve, recall: find the id of what an earlier message brought; of many such.
         now: the source time where the content names none.
     Returns: answers are (status, `Type/id`) in the order of the request's entries.
-    Raises: NotValid, Malformed, NotSupported.
+    Raises: NotValid, Malformed, NotSupported, UnknownType.
     """
     method, _, url = request.partition(" ")
     content = loads(raw) if raw.strip() else {}
@@ -91,6 +99,17 @@ def normalise_fhir(
     warnings = _point(items, ids, resolve, _ADDRESS.search(raw) is not None)
     source_at = _source_at(content, items, now)
     kind = f"Bundle {bundle_type}" if bundle_type else f"{items[0].method} {items[0].type}"
+    aliases = [
+        (item.type, name, item.id)
+        for item in items
+        if item.resource is not None
+        for name in names_of(item.resource, item.requested, item.local, ids)
+        if id_of(item.type, name, ids) != item.id
+    ]
+    # After the names: the sender may still ask for the number without its system.
+    for item in items:
+        if item.resource is not None:
+            name_own_number(item.resource, ids)
     entries = [
         Normalised(
             kind=kind,
@@ -103,13 +122,6 @@ def normalise_fhir(
             warnings=warnings,
         )
         for patient, group in by_patient(items)
-    ]
-    aliases = [
-        (item.type, name, item.id)
-        for item in items
-        if item.resource is not None
-        for name in names_of(item.resource, item.requested, item.local, ids)
-        if id_of(item.type, name, ids) != item.id
     ]
     answers = [(_STATUS[item.method], item.target) for item in items]
     return FhirMade(entries, aliases, answers)
@@ -196,9 +208,7 @@ def _requested(method: str, match: re.Match[str], path: str) -> str:
 def _single(content: Resource, method: str, url: str) -> Item:
     match = _URL.fullmatch(url)
     if match is None or match[1] not in RESOURCE_TYPES:
-        raise NotSupported(
-            f"There is no such type; the address takes {', '.join(('/fhir', '/fhir/<Type>'))}."
-        )
+        raise UnknownType
     requested = _requested(method, match, match[1])
     if method == "DELETE":
         return Item("", method, match[1], requested, "", None)
@@ -231,9 +241,7 @@ def _check(items: Sequence[Item]) -> None:
                 if len(issues) >= MAX_ISSUES:
                     break
     if issues:
-        refusal = NotValid(issues=issues[:MAX_ISSUES])
-        refusal.http = 422
-        raise refusal
+        raise NotValid(issues=issues[:MAX_ISSUES])
 
 
 def _give_ids(items: Sequence[Item], ids: Ids, recall: Recall) -> None:

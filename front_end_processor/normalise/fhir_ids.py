@@ -79,15 +79,28 @@ def agreed_number(resource: Resource, ids: Ids) -> str:
     for found_system, value in identifiers(resource):
         if found_system == system:
             return value
-    return _medical_record_number(resource) if type_ == "Patient" else ""
+    found = _medical_record(resource) if type_ == "Patient" else None
+    return str(found["value"]) if found else ""
 
 
-def _medical_record_number(patient: Resource) -> str:
+def name_own_number(resource: Resource, ids: Ids) -> None:
+    """Give a Patient's number of type MR that came without a system the hospital's own, as HL7 v2 does."""
+    system = ids.system("mrn")
+    if resource["resourceType"] != "Patient" or any(found == system for found, _ in identifiers(resource)):
+        return
+    found = _medical_record(resource)
+    if found is not None and not found.get("system"):
+        found["system"] = system
+
+
+def _medical_record(patient: Resource) -> Resource | None:
+    """Return the identifier of type MR that is in use, the first of them."""
     for each in patient.get("identifier") or []:
         codes = [coding.get("code") for coding in (each.get("type") or {}).get("coding") or []]
         if "MR" in codes and each.get("value") and each.get("use") != "old":
-            return str(each["value"])
-    return ""
+            found: Resource = each
+            return found
+    return None
 
 
 def key_of(system: str, value: str, type_: str, ids: Ids) -> str:

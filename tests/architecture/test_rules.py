@@ -76,6 +76,18 @@ def test_no_file_is_longer_than_a_reader_likes():
     assert long == {}
 
 
+def test_an_errors_status_is_that_of_its_class():
+    changed = [
+        f"{_name(file)}:{node.lineno}"
+        for file in _files(*PACKAGES)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Attribute) and target.attr == "http"
+    ]
+    assert changed == []
+
+
 def test_every_module_says_what_it_is_for():
     silent = [
         _name(file)

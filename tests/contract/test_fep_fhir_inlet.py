@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from esb.envelope import inflate
 from front_end_processor.app import Processor, create_web
 from front_end_processor.cache.tables import outbox
-from tests.fep_world import PASSWORD, ROOT, TOKEN, processor, rows, sent
+from tests.fep_world import PASSWORD, ROOT, TOKEN, capture, processor, rows, sent
 
 SYNTHEA = sorted((ROOT.parent / "shared" / "data" / "synthea").glob("*.json.gz"))
 AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/fhir+json"}
@@ -115,6 +115,68 @@ def test_a_hospitals_number_gives_the_id_that_hl7_and_files_give(http, fep):
         f"Patient/{fep.ids.of('Patient', 'M1')}",
         f"Encounter/{fep.ids.of('Encounter', 'V1')}",
     ]
+
+
+MR = {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}}
+
+
+@pytest.mark.parametrize(
+    ("sent_as", "kept_as"),
+    [
+        ([MR | {"value": "M1"}], [("urn:hie:H03:mrn", "M1")]),
+        ([MR | {"system": "urn:hospital:mrn", "value": "M1"}], [("urn:hospital:mrn", "M1")]),
+        ([{"value": "M1"}], [(None, "M1")]),
+        (
+            [MR | {"value": "M0", "use": "old"}, MR | {"value": "M1"}],
+            [(None, "M0"), ("urn:hie:H03:mrn", "M1")],
+        ),
+        (
+            [MR | {"value": "M1"}, {"system": "urn:hie:H03:mrn", "value": "M1"}],
+            [(None, "M1"), ("urn:hie:H03:mrn", "M1")],
+        ),
+    ],
+    ids=["no system", "another system", "no type", "an old one", "the own system too"],
+)
+def test_a_record_number_without_a_system_goes_out_under_the_hospitals_own(http, fep, sent_as, kept_as):
+    body = {"resourceType": "Patient", "identifier": sent_as}
+    assert http.post("/fhir/Patient", json=body, headers=AUTH).status_code == 201
+    (kept,) = sent_resources(fep).values()
+    assert [(each.get("system"), each["value"]) for each in kept["identifier"]] == kept_as
+
+
+def test_a_record_number_that_was_sent_without_a_system_is_found_with_and_without_it(http, fep):
+    number = MR | {"value": "M1"}
+    http.put("/fhir/Patient/p1", json=patient(identifier=[number]), headers=AUTH)
+    for reference in ("Patient?identifier=|M1", "Patient?identifier=urn:hie:H03:mrn|M1", "Patient/p1"):
+        answer = http.post("/fhir/Observation", json=observation(reference), headers=AUTH)
+        resource = sent_resources(fep)[answer.headers["Location"].partition("/fhir/")[2]]
+        assert resource["subject"]["reference"] == f"Patient/{fep.ids.of('Patient', 'M1')}"
+
+
+def numbers_of(resource: dict) -> set[tuple[str, str]]:
+    return {(each["system"], each["value"]) for each in resource["identifier"]}
+
+
+def test_readmes_bundle_leaves_the_patient_as_whole_as_its_hl7_message_made_it(tmp_path):
+    examples = ROOT / "docs" / "examples"
+    with processor(tmp_path) as fep:
+        capture(fep, (examples / "admission.hl7").read_bytes().replace(b"\n", b"\r"))
+        client = create_web(fep.inlet, fep.console, PASSWORD).test_client()
+        raw = (examples / "bundle.json").read_bytes()
+        assert client.post("/fhir", data=raw, headers=AUTH).status_code == 200
+        admitted, sent_later = (
+            entry["resource"]
+            for made in sent(fep)
+            for entry in made["entry"]
+            if entry["resource"]["resourceType"] == "Patient"
+        )
+        times = [row.source_at for row in rows(fep)]
+    assert sent_later["id"] == admitted["id"]
+    assert set(admitted) <= set(sent_later)
+    for element in ("active", "birthDate", "gender", "address"):
+        assert sent_later[element] == admitted[element], element
+    assert numbers_of(sent_later) == numbers_of(admitted)
+    assert times[0] < times[1]
 
 
 def test_a_bundle_of_several_patients_goes_out_as_one_entry_each(http, fep):
@@ -228,9 +290,9 @@ BAD = {
     "no JSON": ({}, '{"resourceType": "Pat', 400, "not JSON"),
     "not UTF-8": ({}, '{"resourceType":"Patient","name":[{"text":"张"}]}'.encode("gb18030"), 400, "UTF-8"),
     "XML": ({"Content-Type": "application/fhir+xml"}, "<Patient/>", 415, "fhir+json"),
-    "an unknown element": ({}, patient(colour="red"), 422, "Patient.colour"),
-    "a wrong code": ({}, patient(gender="M"), 422, "Patient.gender"),
-    "a day that is none": ({}, patient(birthDate="2026-02-30"), 422, "Patient.birthDate"),
+    "an unknown element": ({}, patient(colour="red"), 400, "Patient.colour"),
+    "a wrong code": ({}, patient(gender="M"), 400, "Patient.gender"),
+    "a day that is none": ({}, patient(birthDate="2026-02-30"), 400, "Patient.birthDate"),
     "another type": ({}, {"resourceType": "Device"}, 400, "resourceType"),
     "too large": ({}, patient(text={"status": "generated", "div": "x" * 2_000_001}), 413, "over 2000000"),
 }
@@ -246,15 +308,23 @@ def test_bad_input_is_answered_with_what_is_wrong_where(http, fep, case):
     assert says in answer.text
     assert "张" not in answer.text
     assert http.post("/fhir/Patient", json=patient(), headers=AUTH).status_code == 201
-    if status in (400, 413, 422):
+    if status in (400, 413):
         assert [row.fate for row in rows(fep)] == ["set_aside", "captured"]
 
 
 def test_a_bundle_names_the_entry_that_is_wrong(http):
     body = bundle(post_of(patient()), post_of(observation("Patient/p1", status="done")))
     answer = http.post("/fhir", json=body, headers=AUTH)
-    assert answer.status_code == 422
+    assert answer.status_code == 400
     assert "Bundle.entry[1].resource" in answer.json["issue"][0]["expression"][0]
+
+
+@pytest.mark.parametrize("path", ["Nothing", "Nothing/1", "Patient/1/2", "patient"])
+def test_an_address_without_a_type_of_r4_is_not_found_and_told_what_addresses_there_are(http, fep, path):
+    answer = http.put(f"/fhir/{path}", json=patient(), headers=AUTH)
+    assert (answer.status_code, answer.json["issue"][0]["code"]) == (404, "not-found")
+    assert "/fhir/<Type>/<id>" in answer.json["issue"][0]["diagnostics"]
+    assert [row.fate for row in rows(fep)] == ["set_aside"]
 
 
 @pytest.mark.parametrize(

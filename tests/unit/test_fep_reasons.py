@@ -10,9 +10,11 @@ import pytest
 import front_end_processor
 from esb import envelope, seal
 from front_end_processor.adapters.drop_folder.folder import UNREADABLE
+from front_end_processor.adapters.fhir_rest.inlet import WrongFormat
 from front_end_processor.adapters.hl7v2 import framing
 from front_end_processor.console.reasons import in_chinese
 from front_end_processor.normalise.csv_rows import _SAID
+from front_end_processor.normalise.fhir import UnknownType
 from front_end_processor.pipeline.faults import NotKept
 from front_end_processor.pipeline.writer import NotStored
 from hie.ingest import opening
@@ -58,6 +60,8 @@ TEXTS = sorted(
         UNREADABLE.format(reason="Permission denied"),
         NotKept.describe(),
         NotStored.describe(),
+        UnknownType.describe(),
+        WrongFormat.describe(),
         *ASK_SENDER.values(),
     }
 )

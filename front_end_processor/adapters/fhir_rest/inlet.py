@@ -63,6 +63,12 @@ class NotTaken(NotSupported):
         self.allow = allow
 
 
+class WrongFormat(NotSupported):
+    """Other formats are not taken here; send application/fhir+json."""
+
+    http = 415
+
+
 # (raw, `POST Patient`, control id, peer) -> what it became. Raises: HieError.
 CaptureFhir = Callable[[bytes, str, str, str], Kept]
 Refuse = Callable[[str, str, int, HieError], None]
@@ -114,9 +120,7 @@ class Inlet:
     def _body(self, request: Request, address: str) -> bytes:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method != "DELETE" and media not in _JSON:
-            fault = NotSupported(f"Send {FHIR_JSON}; other formats are not taken here.")
-            fault.http = 415
-            raise fault
+            raise WrongFormat
         if len(request.body) > self.max_message:
             raise self._too_large(request, address, len(request.body))
         if request.headers.get("content-encoding", "").lower() != "gzip":
