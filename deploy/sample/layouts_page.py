@@ -18,7 +18,7 @@ Written by `python -m deploy.sample.layouts_page` from the tables beside it; a t
   column is ignored; a missing required column fails the file.
 * A row is named by its key and may be sent again: the later `updated_at` wins.
 * Afterwards the file is in `done/`, or in `failed/` with a `.reason.txt`. If only some rows were bad, they
-  are in `failed/<name>.rejected.csv` with a column `reason`.
+  are in `failed/<name>.rejected.csv` with a column `reason` that names every fault of the row.
 * A layout's canonical names are the contract. A hospital's column map says which of its headers, date formats
   and codes stand for them; those of the five sample hospitals are in the last sections.
 """

@@ -234,6 +234,7 @@ def _take(
 ) -> None:
     values: dict[str, str] = {}
     warnings: list[str] = []
+    faults: list[str] = []
     for check in checks[0]:
         name, value = check.column.name, sent.get(check.column.name, "")
         if not value.isprintable() and (cleaned := _CONTROL.sub(" ", value).strip()) != value:
@@ -247,19 +248,19 @@ def _take(
                 warnings.append(f"{name}: code is not in the set {check.column.format}, kept as it came")
         if not value:
             if check.column.required:
-                extract.bad.append(BadRow(line, record, f"{name} ({check.column.zh}) is empty"))
-                return
+                faults.append(f"{name} ({check.column.zh}) is empty")
             continue
         parse = _PARSERS.get(check.column.format)
         if parse is not None:
             parsed = parse(value, checks[1])
             if parsed is None:
-                extract.bad.append(
-                    BadRow(line, record, f"{name} ({check.column.zh}) is no {_SAID[check.column.format]}")
-                )
-                return
+                faults.append(f"{name} ({check.column.zh}) is no {_SAID[check.column.format]}")
+                continue
             value = parsed
         values[name] = value
+    if faults:
+        extract.bad.append(BadRow(line, record, "; ".join(faults)))
+        return
     extract.rows.append(Row(values, line, record, tuple(warnings)))
 
 

@@ -63,7 +63,7 @@ class CsvInlet:
             return Taken(rows)
         rejected = Extract(extract.kind, extract.charset, extract.header, bad=extract.bad)
         wait(self._submit(name, f"{name}#rejected", rejected))
-        return Taken(rows, _rejected_file(extract, self._profile), _reasons(extract))
+        return Taken(rows, _rejected_file(extract, self._profile), _reasons(extract, rows))
 
     def _take_part(self, control_id: str, name: str, part: Extract, bad: list[BadRow], now: datetime) -> int:
         """Capture rows and return how many; of what is refused, only the entry at fault becomes bad."""
@@ -128,8 +128,11 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _reasons(extract: Extract) -> str:
+def _reasons(extract: Extract, taken: int) -> str:
     shown = [f"line {bad.line}: {bad.reason}" for bad in extract.bad[:MAX_REASONS]]
     more = len(extract.bad) - len(shown)
-    head = f"{len(extract.bad)} rows were not taken, the other rows were. Correct them and send them again."
+    others = ", the other rows were" if taken > 1 else ", the other row was" if taken else ""
+    head = f"{len(extract.bad)} rows were not taken{others}. Correct them and send them again."
+    if len(extract.bad) == 1:
+        head = f"1 row was not taken{others}. Correct it and send it again."
     return "\n".join([head, *shown, *([f"and {more} more"] if more > 0 else [])])

@@ -247,6 +247,32 @@ def test_bad_rows_are_given_back_with_their_reasons_and_the_good_ones_go_on(fep)
     assert "张" not in rows(fep)[1].reason
 
 
+def test_every_fault_of_a_row_is_named_at_once(fep):
+    wrong = {"charge_no": "", "amount": "12.5x", "accounting_date": "2026-02-30"}
+    taken = take(fep, "charges", file_of("charges", {}, {"charge_no": "C2"}, wrong))
+    head, line = taken.reasons.splitlines()
+    assert head == "1 row was not taken, the other rows were. Correct it and send it again."
+    assert line == (
+        "line 4: charge_no (费用流水号) is empty; amount (金额) is no amount;"
+        " accounting_date (记账日期) is no date that exists"
+    )
+    assert line in taken.rejected.decode()
+    assert (taken.rows, len(became(fep, "ChargeItem"))) == (2, 2)
+
+
+def test_the_reasons_count_rows_as_one_says_it(fep):
+    bad, good = {"amount": "x"}, {"charge_no": "C2"}
+    heads = [
+        take(fep, "charges", file_of("charges", *lines), f"charges-{number}.csv").reasons.splitlines()[0]
+        for number, lines in enumerate(([bad], [bad, good], [bad, bad, good]))
+    ]
+    assert heads == [
+        "1 row was not taken. Correct it and send it again.",
+        "1 row was not taken, the other row was. Correct it and send it again.",
+        "2 rows were not taken, the other row was. Correct them and send them again.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("column", "sent", "kept"),
     [

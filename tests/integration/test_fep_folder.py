@@ -115,7 +115,7 @@ def test_a_file_that_cannot_even_be_set_aside_does_not_end_the_watch(tmp_path):
 
 def test_rejected_rows_are_given_back_as_a_file(tmp_path):
     desk = Desk(tmp_path)
-    desk.outcome = Taken(3, b"head,reason\nrow,why\n", "1 rows were not taken")
+    desk.outcome = Taken(3, b"head,reason\nrow,why\n", "1 row was not taken")
     (tmp_path / "a.csv").write_text("x\n")
     desk.looks()
     assert desk.in_("done") == ["a.csv"]
