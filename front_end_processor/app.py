@@ -98,6 +98,7 @@ class Processor:
             config.facility,
             config.name,
             partial(replay, self.capture, self.cache),
+            name_en=config.name_en,
             zone=config.zone,
             link=self._link_state,
         )

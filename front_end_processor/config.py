@@ -15,6 +15,7 @@ SETTINGS: Mapping[str, str] = {
     "FEP_CONFIG": "file of KEY=VALUE lines read before the environment, e.g. /etc/hie/fep.env",
     "FEP_FACILITY": "code of this hospital as the hub knows it, e.g. H01",
     "FEP_NAME": "name of the hospital for people, e.g. 第一人民医院",
+    "FEP_NAME_EN": "its English name, for the console's English pages, e.g. First People's Hospital",
     "FEP_CACHE_URL": "local database, e.g. sqlite:////var/lib/fep/cache.db or postgresql+psycopg://fep@db/fep",
     "FEP_MLLP": "host:port that listens for HL7 v2, e.g. 127.0.0.1:18101",
     "FEP_HTTP": "host:port of the FHIR inlet and of the console, e.g. 127.0.0.1:18102",
@@ -61,6 +62,7 @@ class Config:
 
     facility: str
     name: str
+    name_en: str
     cache_url: str
     mllp: Address
     http: Address
@@ -109,6 +111,7 @@ class Config:
         return cls(
             facility=text["facility"],
             name=text["name"] or text["facility"],
+            name_en=text["name_en"] or text["name"] or text["facility"],
             cache_url=text["cache_url"],
             mllp=mllp,
             http=http,

@@ -96,6 +96,7 @@ def _prepare(app: Flask, console: Console) -> None:
             "t": _translator(),
             "language": g.get("language", LANGUAGES[0]),
             "console": console,
+            "hospital": console.names[g.get("language", LANGUAGES[0])],
             "token": session.get("token", ""),
             "signed_in": "who" in session,
             "here": _here,

@@ -185,6 +185,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "请在源系统改正后重发，或联系区域平台运维。",
         "Correct it at the source and send it again, or ask the region's operator.",
     ),
+    "superseded_by": (
+        "中心已有业务时间更晚的内容，这条留在历史中。",
+        "The hub holds a later state, by source time; this one is in its history.",
+    ),
     "content": ("内容", "Content"),
     "content_hidden": (
         "内容含个人健康信息，默认不显示。查看会记下时间、账号和来源地址。",

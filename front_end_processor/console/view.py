@@ -97,6 +97,7 @@ class Console:
         name: str,
         replay: Callable[[int], Settled],
         *,
+        name_en: str = "",
         zone: str = "Asia/Shanghai",
         link: Callable[[], LinkState | None] = lambda: None,
     ) -> None:
@@ -104,12 +105,13 @@ class Console:
 
         Args:
             replay: normalises a set-aside message again and returns its fate.
+            name_en: what the English pages call the hospital; the other name where there is none.
             zone: whose days and clock the pages show.
             link: how it stands with the broker; None if there is none in the settings.
         """
         self._cache = cache
         self.facility = facility
-        self.name = name
+        self.names = {"zh": name, "en": name_en or name}
         self.replay = replay
         self.zone = ZoneInfo(zone)
         self.link = link

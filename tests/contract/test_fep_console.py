@@ -103,6 +103,23 @@ def test_when_the_hub_has_stored_it_the_list_says_so_and_when(engineer, fep):
     assert "2026-04-01 10:03:04" in page
 
 
+def test_what_the_hub_has_superseded_is_said_to_be_older_than_what_it_holds(engineer, fep):
+    with fep.cache.writing() as connection:
+        at = datetime(2026, 4, 1, 2, 3, 4, tzinfo=UTC)
+        connection.execute(sa.update(outbox).values(confirmed_at=at, settled_at=at, fate="superseded"))
+    for address in ("/", "/messages/1"):
+        assert "中心已有业务时间更晚的内容" in engineer.get(f"{address}?lang=zh").text
+        assert "The hub holds a later state, by source time" in engineer.get(f"{address}?lang=en").text
+
+
+def test_each_language_calls_the_hospital_by_its_name_in_it(tmp_path):
+    with processor(tmp_path, FEP_NAME_EN="Test Hospital") as fep:
+        page = create_web(fep.inlet, fep.console, PASSWORD).test_client()
+        chinese, english = (page.get(f"/login?lang={language}").text for language in ("zh", "en"))
+    assert "测试医院" in chinese and "Test Hospital" not in chinese
+    assert "Test Hospital" in english and "测试医院" not in english
+
+
 def test_every_time_of_a_page_is_in_the_hospitals_zone(engineer, fep, tmp_path):
     raw = adt("GOOD", name="李^四")
     wait(fep.capture.take(Received("mllp", raw, may_reuse=True)))
@@ -310,7 +327,7 @@ def test_the_number_in_the_address_of_a_refused_request_is_content(engineer, fep
 def test_requests_that_were_refused_are_told_apart_by_their_addresses(engineer, fep):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     for address in ("/fhir/Foo/1", "/fhir/Bar/2", "/fhir/Bar/2"):
-        assert engineer.delete(address, headers=headers).status_code == 400
+        assert engineer.delete(address, headers=headers).status_code == 404
     refused = rows(fep)[-2:]
     assert [(row.request, row.repeats) for row in refused] == [("DELETE Foo/1", 0), ("DELETE Bar/2", 1)]
 
