@@ -211,7 +211,7 @@ def token() -> tuple[Response, int]:
     """Give an access token for client credentials, by Basic or in the form (RFC 6749 §4.4)."""
     form, headers = request.form.to_dict(), dict(request.headers)
     named = named_client(headers, form)
-    g.actor = Actor("client", named, None, "nobody", request_id=g.request_id)
+    g.actor = Actor("client", named, None, "nobody", purpose=NOBODY.purpose, request_id=g.request_id)
     guesser = f"{named} {request.remote_addr}"
     hub().throttle.check(guesser)
     with hub().begin() as session:

@@ -17,7 +17,7 @@ from hie.services.lookup.find import find_people, masked_person
 from hie.services.lookup.laboratory import Test
 from hie.services.lookup.laboratory import trend as trend_of
 from hie.services.lookup.people import open_people
-from hie.services.lookup.query import Unclear, parse_query
+from hie.services.lookup.query import NoSuchDay, Unclear, parse_query
 from hie.services.lookup.record import Record, read_attachment, read_record
 from hie.services.lookup.timeline import KINDS, Filter
 from hie.services.lookup.timeline import page as page_of
@@ -54,8 +54,9 @@ def find() -> Response:
     with hub().begin() as session:
         try:
             answer = find_people(session, text, now=now(), zone=zone(), by=g.actor)
-        except Unclear:
-            return page("find.html", 422, q=text, searched=True, unclear=True, found=(), more=False)
+        except Unclear as fault:
+            marks = {"unclear": True, "no_such_day": isinstance(fault, NoSuchDay)}
+            return page("find.html", 422, q=text, searched=True, found=(), more=False, **marks)
     return page("find.html", q=text, searched=True, unclear=False, found=answer.people, more=answer.more)
 
 

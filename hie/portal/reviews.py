@@ -21,7 +21,7 @@ from hie.security.policy import Decision, decide
 from hie.services.lookup.compare import compare, differences
 from hie.services.lookup.find import matching
 from hie.services.lookup.people import patients
-from hie.services.lookup.query import Unclear, parse_query
+from hie.services.lookup.query import NoSuchDay, Unclear, parse_query
 
 SHOWN = 100
 
@@ -55,8 +55,9 @@ def find_records() -> Response:
     with hub().begin() as session:
         try:
             query = parse_query(text, now().astimezone(zone()).date())
-        except Unclear:
-            return page("reviews.html", 422, items=(), more=False, known={}, q=text, found=(), unclear=True)
+        except Unclear as fault:
+            marks = {"unclear": True, "no_such_day": isinstance(fault, NoSuchDay)}
+            return page("reviews.html", 422, items=(), more=False, known={}, q=text, found=(), **marks)
         ids = matching(Search(session, decision.where, zone(), token_bytes(), now()), query)
         rows = session.execute(
             select(Identity.id, Identity.facility, Identity.person_id)

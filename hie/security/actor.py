@@ -44,7 +44,8 @@ def client_actor(client_id: str, facility: str | None, scopes: tuple[Scope, ...]
     return Actor("client", client_id, facility, role, scopes, purpose=purpose)
 
 
-NOBODY = Actor("nobody", "anonymous", None, "nobody")
+# Who has not signed in treats nobody.
+NOBODY = Actor("nobody", "anonymous", None, "nobody", purpose="HOPERAT")
 
 
 def system_actor(name: str, facility: str | None = None) -> Actor:

@@ -27,6 +27,10 @@ from hie.security.secrets import is_secret, new_token, nobody_hash, token_hash
 CACHE_S = 5.0
 CACHE_SIZE = 10_000
 METHODS = ("client_secret_basic", "client_secret_post")
+NO_CLIENT = {
+    "error": "invalid_client",
+    "error_description": "Client id and secret do not fit; check both, or ask the operator for a new secret.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +137,9 @@ def token_answer(
     try:
         status, body, answered = server.create_token_response(_Request(headers, form))
     except UnicodeDecodeError:
-        status, body, answered = 401, {"error": "invalid_client"}, []
+        status, body, answered = 401, NO_CLIENT, []
     if body.get("error") == "invalid_client":
-        status, body = 401, {"error": "invalid_client"}
+        status, body = 401, NO_CLIENT
         answered = [*answered, ("WWW-Authenticate", 'Basic realm="hie"')]
     return TokenAnswer(status, body, answered)
 

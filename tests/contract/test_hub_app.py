@@ -19,6 +19,7 @@ from hie.schema import AccessToken, AuditEventRow
 from hie.security import audit
 from hie.security.access import access, access_of
 from hie.security.actor import NOBODY
+from hie.security.oauth import NO_CLIENT
 from hie.security.policy import decide
 from hie.security.rules import READING, WRITING
 
@@ -172,6 +173,16 @@ def test_every_route_that_is_not_public_refuses_a_stranger(app: Flask, client: F
             assert answer.headers["Location"].startswith("/sign-in?")
 
 
+def test_who_has_not_signed_in_is_in_the_trail_without_a_purpose_of_treatment(
+    app: Flask, client: FlaskClient
+) -> None:
+    for method, path in (("GET", "/"), ("GET", "/fhir/Patient"), ("POST", "/oauth/token")):
+        client.open(path, method=method)
+    query = sa.select(AuditEventRow.purpose).order_by(AuditEventRow.id.desc()).limit(3)
+    with app.extensions["hie"].engine.connect() as connection:
+        assert connection.scalars(query).all() == ["HOPERAT"] * 3
+
+
 @pytest.mark.parametrize("way", ["basic", "form"])
 def test_a_token_is_given_by_basic_and_by_form(client: FlaskClient, way: str) -> None:
     form = {"grant_type": "client_credentials"}
@@ -202,7 +213,8 @@ def test_a_wrong_secret_and_an_unknown_client_are_refused_alike(
             data={"grant_type": "client_credentials", "client_id": user, "client_secret": secret},
         ),
     ]
-    assert [(one.status_code, one.get_json()) for one in answers] == [(401, {"error": "invalid_client"})] * 2
+    assert [(one.status_code, one.get_json()) for one in answers] == [(401, NO_CLIENT)] * 2
+    assert "check both" in NO_CLIENT["error_description"]
 
 
 @pytest.mark.parametrize("user", ["a\0b", b"\xff\xff:".decode("latin-1")])
@@ -215,7 +227,7 @@ def test_a_client_id_that_is_no_text_is_refused_like_an_unknown_one(
         client.post("/oauth/token", data=form, headers={"Authorization": header}),
         client.post("/oauth/token", data=form | {"client_id": user, "client_secret": "x"}),
     ]
-    assert [(one.status_code, one.get_json()) for one in answers] == [(401, {"error": "invalid_client"})] * 2
+    assert [(one.status_code, one.get_json()) for one in answers] == [(401, NO_CLIENT)] * 2
     assert [row[1:] for row in audit_rows(app)[-2:]] == [("token", 4, 401)] * 2
 
 

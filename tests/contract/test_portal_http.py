@@ -253,6 +253,17 @@ def test_characters_that_no_database_holds_are_refused_in_every_form(
     assert nobody.post("/sign-in", data=form).status_code == 400
 
 
+@pytest.mark.parametrize(("who", "path"), [("doctor.h02", "/find"), ("steward", "/identities/find")])
+def test_a_birth_date_that_no_calendar_has_is_named_as_such(
+    visit: Callable[[str], Visitor], who: str, path: str
+) -> None:
+    answer = visit(who).post(path, q="张三 1965-02-30")
+    assert (answer.status_code, "没有这样的出生日期" in answer.text) == (422, True)
+    english = visit(who).post(path, q="张三 1965-02-30", lang="en")
+    assert "There is no such birth date" in english.text
+    assert "没有这样的出生日期" not in visit(who).post(path, q="张三").text
+
+
 @pytest.mark.parametrize("args", [{"until": "9999-12-31"}, {"since": "0001-01-01"}, {"before": "9" * 30}])
 def test_the_auditor_may_ask_for_any_day(visit: Callable[[str], Visitor], args: dict[str, str]) -> None:
     assert visit("auditor").get("/audit", **args).status_code == 200

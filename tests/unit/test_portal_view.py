@@ -15,7 +15,7 @@ from hie.services.lookup.laboratory import tests as laboratory_tests
 from hie.services.lookup.masking import mask_identifier, mask_name
 from hie.services.lookup.medications import medications
 from hie.services.lookup.problems import problems
-from hie.services.lookup.query import Query, Unclear, parse_query
+from hie.services.lookup.query import NoSuchDay, Query, Unclear, parse_query
 from hie.services.lookup.reports import plain_text, reports, without
 from hie.services.lookup.sources import Past, parse
 from hie.services.lookup.timeline import Filter, page, timeline
@@ -68,6 +68,25 @@ def test_one_box_takes_numbers_and_names_with_a_birth_date(text: str, query: Que
 def test_what_is_neither_is_asked_again(text: str) -> None:
     with pytest.raises(Unclear):
         parse_query(text, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_about_the_day"),
+    [
+        ("张三 1965-02-30", True),
+        ("zhang san 19651301", True),
+        ("张三 2099-01-01", True),
+        ("张三 1799-01-01", True),
+        ("张三", False),
+        ("张3 1965-02-30", False),
+    ],
+)
+def test_a_birth_date_that_is_none_is_told_from_words_that_say_too_little(
+    text: str, is_about_the_day: bool
+) -> None:
+    with pytest.raises(Unclear) as refused:
+        parse_query(text, TODAY)
+    assert isinstance(refused.value, NoSuchDay) == is_about_the_day
 
 
 def test_a_day_is_a_day_in_the_region() -> None:
@@ -258,6 +277,24 @@ def test_the_timeline_puts_what_was_done_into_its_visit_and_keeps_the_rest() -> 
     shown = page(items, Filter(facility="H02"), ZONE)
     assert (shown.total, shown.next) == (1, None)
     assert page(items, Filter(since=date(2026, 5, 15)), ZONE).total == 1
+
+
+@pytest.mark.parametrize(
+    ("type_", "title"),
+    [
+        ({"text": "R", "coding": [{"system": "urn:hie:H01:code:admission_type", "code": "R"}]}, ""),
+        ({"coding": [{"code": "R"}]}, ""),
+        ({"text": "R", "coding": [{"code": "R"}, {"code": "R", "display": "Routine"}]}, "Routine"),
+        ({"text": "急诊", "coding": [{"code": "急诊"}]}, "急诊"),
+        ({"text": "普通", "coding": [{"code": "R"}]}, "普通"),
+        ({"text": "Walk-in"}, "Walk-in"),
+        ({}, ""),
+    ],
+)
+def test_a_visit_shows_its_type_in_words_and_never_as_a_bare_code(type_: dict[str, Any], title: str) -> None:
+    visit = of("Encounter", "b", id="v", type=[type_], **{"class": {"code": "IMP"}})
+    (item,) = timeline(hold(visit), [], [])
+    assert item.title == title
 
 
 def test_a_long_timeline_comes_in_pages_without_a_gap() -> None:

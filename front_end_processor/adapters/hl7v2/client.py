@@ -17,7 +17,11 @@ class Client:
     """A connection to an MLLP listener."""
 
     def __init__(self, host: str, port: int, timeout_s: float = 30.0) -> None:
-        self._socket = socket.create_connection((host, port), timeout=timeout_s)
+        try:
+            self._socket = socket.create_connection((host, port), timeout=timeout_s)
+        except OSError as fault:
+            why = fault.strerror or fault
+            raise ConnectionError(f"nobody answers at {host}:{port} ({why}); check host and port") from None
         self._buffer = b""
 
     def __enter__(self) -> Client:

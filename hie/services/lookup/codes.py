@@ -23,6 +23,14 @@ def words(concept: dict[str, Any] | None) -> str:
     return ""
 
 
+def in_words(concept: dict[str, Any] | None) -> str:
+    """Return what a concept says, unless that is a bare code: nobody reads `R`."""
+    said, codings = words(concept), (concept or {}).get("coding") or ()
+    if not said.isascii() or all(coding.get("code") != said for coding in codings):
+        return said
+    return next((str(coding["display"]) for coding in codings if coding.get("display")), "")
+
+
 def display(concept: dict[str, Any] | None, system_part: str) -> str:
     """Return the display of the first coding whose system contains `system_part`; empty if there is none."""
     for coding in (concept or {}).get("coding") or ():

@@ -27,13 +27,17 @@ class Unclear(NotValid):
     """Give a number from a card, or a name together with the birth date."""
 
 
+class NoSuchDay(Unclear):
+    """There is no such birth date; write it as 1965-03-02, not later than today."""
+
+
 def parse_query(text: str, today: date) -> Query:
     """Return what `text` asks for.
 
     A text with a date in it and letters or Han before or after is a name with a birth date, in any order;
     one word with digits is a number; full-width characters count as their usual form.
 
-    Raises: Unclear if it is neither.
+    Raises: Unclear if it is neither; NoSuchDay if its date is none that one can be born on.
     """
     text = unicodedata.normalize("NFKC", text).strip()
     found = DATE.search(text)
@@ -44,8 +48,11 @@ def parse_query(text: str, today: date) -> Query:
     if found:
         rest = " ".join((text[: found.start()] + " " + text[found.end() :]).split())
         birth_date = _date(found)
-        if rest and birth_date and EARLIEST <= birth_date <= today and not any(c.isdigit() for c in rest):
+        is_name = bool(rest) and not any(c.isdigit() for c in rest)
+        if is_name and birth_date and EARLIEST <= birth_date <= today:
             return Query(number=number, name=rest, birth_date=birth_date)
+        if is_name and not number:
+            raise NoSuchDay
     if number:
         return Query(number=number)
     raise Unclear

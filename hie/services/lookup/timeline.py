@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
-from hie.services.lookup.codes import code, local_id, words
+from hie.services.lookup.codes import code, in_words, local_id, words
 from hie.services.lookup.laboratory import Test
 from hie.services.lookup.reports import Report, is_examination
 from hie.services.lookup.sources import Holdings, Json
@@ -154,7 +154,7 @@ def _visit(encounter: Json, holdings: Holdings) -> Item:
         if (place.get("location") or {}).get("display")
     ]
     kind = kind_of_visit(encounter)
-    types = [str(type_.get("text", "")) for type_ in encounter.get("type") or ()]
+    types = [in_words(type_) for type_ in encounter.get("type") or ()]
     return Item(
         id=str(encounter.get("id", "")),
         kind=kind,
