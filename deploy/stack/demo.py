@@ -23,6 +23,13 @@ PEOPLE = 2000
 PORT_BASE = 18000
 SHOWN = ("doctor", "steward", "auditor")
 PIPED_EVERY_S = 10.0
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_TAKES = (
+    f"装入 {PEOPLE} 人的样例要几分钟（两核约四分钟），这期间一切都慢些。\n"
+    f"A sample of {PEOPLE} people takes minutes (about four on two cores); all is slower meanwhile."
+)
+# Who is in docs/examples/admission.hl7.
+EXAMPLE_NAME, EXAMPLE_BORN, EXAMPLE_NUMBER = "黎小满", "1985-06-15", "100001"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,25 +72,51 @@ def pages(region: dict[str, Any]) -> str:
             rows.append((label.replace("  ", " "), hub["portal"], user["username"], user["password"]))
     for hospital in region["hospitals"]:
         label = f"前置机 console {hospital['code']} {hospital['name']}"
-        rows.append((label, hospital["console"], "", hospital["console_password"]))
+        rows.append((label, hospital["console"], hospital["console_user"], hospital["console_password"]))
     bench = region["clients"][0]
     rows.append(("FHIR R4", hub["fhir"], bench["client_id"], bench["client_secret"]))
     return table(rows)
 
 
 def inlets(region: dict[str, Any], home: Path) -> str:
-    """Return where hospitals' systems send, and how to send a first message."""
+    """Return where hospitals' systems send."""
     rows = [("医院 hospital", "HL7 v2 (MLLP)", "FHIR", "文件 drop folder")]
     rows += [(one["code"], one["mllp"], one["fhir"], one["inbox_dir"]) for one in region["hospitals"]]
-    first = region["hospitals"][0]
-    patient = '{"resourceType":"Patient","identifier":[{"value":"1"}],"name":[{"text":"张三"}]}'
-    command = (
-        f'curl -H "Authorization: Bearer $(cat {shlex.quote(first["token_file"])})"'
-        f" -H 'Content-Type: application/fhir+json' -d '{patient}' {first['fhir']}/Patient"
+    return f"{table(rows)}\n\nREGION={shlex.quote(str(home))}    # {home / 'region.json'}"
+
+
+def first_steps(region: dict[str, Any]) -> str:
+    """Return what to paste: a first message and its reading at the hub; and whom to look for."""
+    first, hub, client = region["hospitals"][0], region["hub"], region["clients"][0]
+    program, message = (
+        shlex.quote(str(ROOT / name)) for name in (".venv/bin/fep", "docs/examples/admission.hl7")
     )
+    doctor = [user["username"] for user in region["users"] if user["role"] == "doctor"][:2][-1]
+    wanted, number = f"{EXAMPLE_NAME} {EXAMPLE_BORN}", f"urn:hie:{first['code']}:mrn%7C{EXAMPLE_NUMBER}"
+    account = shlex.quote(f"{client['client_id']}:{client['client_secret']}")
+    return "\n".join(
+        (
+            "发送第一条消息 A first message:",
+            f"  {program} send {first['mllp']} {message}",
+            f"然后用 {doctor} 登录门户，查找“{wanted}”；确认时填姓名和出生日期，选一个用途。",
+            f'Then sign in to the portal as {doctor} and look for "{wanted}";'
+            " to confirm, give name, birth date and a purpose.",
+            "",
+            "在中心读取 Read it at the hub:",
+            f"  TOKEN=$(curl -s -u {account} -d grant_type=client_credentials {hub['token_url']}"
+            " | cut -d '\"' -f 4)",
+            f"  curl -s -H \"Authorization: Bearer $TOKEN\" '{hub['fhir']}/Patient?identifier={number}'",
+        )
+    )
+
+
+def at_the_end(directory: Path | None) -> str:
+    """Return what Ctrl-C does, and what becomes of the data."""
+    if directory is not None:
+        return f"按 Ctrl-C 停止，数据留在 {directory}。 Ctrl-C stops it; the data stay in {directory}."
     return (
-        f"{table(rows)}\n\n发送第一条消息 A first message:\n  {command}\n\n"
-        f"REGION={shlex.quote(str(home))}    # {home / 'region.json'}"
+        "按 Ctrl-C 停止并删除这个区域；要保留的区域用 deploy/region up --dir DIR 建立。\n"
+        "Ctrl-C stops and deletes this region; make one that stays with deploy/region up --dir DIR."
     )
 
 
@@ -115,7 +148,7 @@ class Progress:
         self._shown = newest
 
 
-def stay(region: Region, summary: str) -> None:
+def stay(region: Region, summary: str, at_the_end: str) -> None:
     """Wait for Ctrl-C, showing how the sample flows in; what was told at first is told again after it."""
     progress = Progress(region.place.log / f"{SAMPLE}.log", is_terminal=sys.stderr.isatty())
 
@@ -128,7 +161,7 @@ def stay(region: Region, summary: str) -> None:
         progress.show(time.monotonic(), is_last=True)
         print(f"\n{summary}", flush=True)
         say("样例数据已全部进入。 The sample is in.")
-    say("停止请按 Ctrl-C。 Ctrl-C stops it.")
+        say(at_the_end)
     signal.pause()
 
 
@@ -145,15 +178,20 @@ def main() -> int:
         signal.signal(number, interrupt)
     directory = args.dir or Path(tempfile.mkdtemp(prefix="hie-demo-"))
     region = None
+    is_up = False
     try:
         region = make_region(directory, args.hospitals, args.port_base)
         content = region.up()
+        is_up = True
         if args.people > 0:
             region.send_sample(args.people)
-        summary = f"{pages(content)}\n\n{inlets(content, region.place.directory)}"
+        parts = (pages(content), inlets(content, region.place.directory), first_steps(content))
+        summary = "\n\n".join(parts)
         print(f"\n{summary}\n\n区域已就绪 The region is up: {content['hub']['portal']}", flush=True)
-        say("停止请按 Ctrl-C。 Ctrl-C stops it.")
-        stay(region, summary)
+        if args.people > 0:
+            say(SAMPLE_TAKES)
+        say(at_the_end(args.dir))
+        stay(region, summary, at_the_end(args.dir))
     except KeyboardInterrupt:
         say("")
     except Trouble as trouble:
@@ -166,6 +204,8 @@ def main() -> int:
             region.down()
         if args.dir is None:
             shutil.rmtree(directory, ignore_errors=True)
+            if is_up:
+                say(f"区域已删除。 The region is deleted: {directory}")
     return 0
 
 

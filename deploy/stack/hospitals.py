@@ -19,6 +19,8 @@ NAMES = (
 PROFILES = ("h01", "h02", "h03", "h04", "h05")
 FIRST_PORT = 101
 ZONE = "Asia/Shanghai"
+# Whom the console knows; front_end_processor/console/app.py
+CONSOLE_USER = "engineer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Hospital:
         settings = {
             "FEP_FACILITY": self.code,
             "FEP_NAME": self.name,
+            "FEP_NAME_EN": self.name_en,
             "FEP_CACHE_URL": self.cache_url,
             "FEP_MLLP": f"127.0.0.1:{self.mllp}",
             "FEP_HTTP": f"127.0.0.1:{self.http}",

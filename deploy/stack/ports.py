@@ -9,7 +9,8 @@ from deploy.stack.processes import wait_until
 
 # Below the range from which Linux gives ports to outgoing connections.
 LOW, HIGH = 20000, 31000
-ADVICE = "stop it or choose another --port-base (a region that was up once keeps its ports)"
+ADVICE = "stop it or choose another --port-base"
+NAMED = 2
 
 
 def is_free(port: int) -> bool:
@@ -48,7 +49,7 @@ def check_all_free(wanted: Mapping[str, int]) -> None:
 
     Args:
         wanted: ports by what they are for.
-    Raises: Trouble, naming every port that somebody else has.
+    Raises: Trouble, naming the first ports that somebody else has.
     """
     # A process that was killed a moment ago may still hold one.
     if wait_until(lambda: all(map(is_free, wanted.values())), timeout_s=3):
@@ -57,7 +58,9 @@ def check_all_free(wanted: Mapping[str, int]) -> None:
     if len(taken) == 1:
         raise Trouble(f"Port {taken[0]} is in use by another process; {ADVICE}.")
     if taken:
-        raise Trouble(f"Ports {', '.join(taken)} are in use by other processes; {ADVICE}.")
+        more = f" and {len(taken) - NAMED} more" if len(taken) > NAMED else ""
+        named = f"{', '.join(taken[:NAMED])}{more}"
+        raise Trouble(f"Ports {named} are in use, by another region perhaps; {ADVICE}.")
 
 
 def pick() -> int:

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Region:
     def _check_ports(self, dead: Sequence[Service]) -> None:
         """Look at all ports before anything starts: half a region helps nobody.
 
-        Raises: Trouble, naming every port that is taken.
+        Raises: Trouble, naming ports that are taken.
         """
         wanted = self.servers.ports_wanted()
         for service in dead:
@@ -123,8 +124,8 @@ class Region:
 
     def down(self) -> None:
         """Stop everything; data, keys and ports stay for the next time."""
-        with step("Stopping hub and front-end processors"):
-            names = services.names(self.place)
+        names = services.names(self.place)
+        with step("Stopping hub and front-end processors") if names else nullcontext():
             # All are asked before the first is waited for.
             for name in names:
                 process = services.running(self.place, name)
@@ -132,7 +133,7 @@ class Region:
                     process.signal(signal.SIGTERM)
             for name in names:
                 services.end(self.place, name)
-        with step("Stopping RabbitMQ and PostgreSQL"):
+        with step("Stopping RabbitMQ and PostgreSQL") if self.servers.pids() else nullcontext():
             self.servers.stop()
 
     def send_sample(self, people: int) -> None:

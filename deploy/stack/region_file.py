@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.stack.hospitals import Hospital
+from deploy.stack.hospitals import CONSOLE_USER, Hospital
 from deploy.stack.hub import BENCH, EVERYTHING, Hub, users
 from deploy.stack.place import Place, write_private
 
@@ -69,6 +69,7 @@ def _hospital(member: Hospital) -> dict[str, Any]:
         "fhir": f"{http}/fhir",
         "inbox_dir": str(member.inbox),
         "console": f"{http}/",
+        "console_user": CONSOLE_USER,
         "console_password": member.place.password(f"console.{member.code}"),
         "cache_url": member.cache_url,
         "token_file": str(member.token_file),

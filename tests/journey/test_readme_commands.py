@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -16,11 +17,14 @@ from tests.readme import READMES, ROOT, commands
 FIRST_MLLP = PORT_BASE + 101
 
 
-@pytest.fixture(scope="module")
-def printed(region: dict[str, Any]) -> str:
-    """What the commands print; only ports and directory are this region's instead of the demo's."""
+LINES = commands(READMES["English"])[1:]
+# Where the block turns from sending to reading.
+READING = next(place for place, line in enumerate(LINES) if line.startswith("SECRET="))
+
+
+def paste(region: dict[str, Any], lines: list[str]) -> str:
+    """Return what commands print; only ports and directory are this region's instead of the demo's."""
     shift = int(region["hospitals"][0]["mllp"].rpartition(":")[2]) - FIRST_MLLP
-    _, *lines = commands(READMES["English"])
     script = re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda port: str(int(port[0]) + shift), "\n".join(lines))
     done = subprocess.run(
         ["sh", "-euc", script],
@@ -35,6 +39,12 @@ def printed(region: dict[str, Any]) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def printed(region: dict[str, Any]) -> str:
+    """What the commands that send print."""
+    return paste(region, LINES[:READING])
+
+
 def test_each_of_them_is_answered_as_taken(region: dict[str, Any], printed: str):
     assert "MSA|AA|EXAMPLE0001" in printed
     assert '"transaction-response"' in printed
@@ -42,6 +52,18 @@ def test_each_of_them_is_answered_as_taken(region: dict[str, Any], printed: str)
     inbox = Path(Fep(region["hospitals"][1]).inbox)
     wait_for("the file in done/", lambda: list((inbox / "done").glob("patients-20261101-01*.csv")))
     assert list((inbox / "failed").glob("patients-20261101-01*")) == []
+
+
+def test_the_commands_that_read_find_the_patient_as_whole_as_the_bundle_and_the_message_made_it(
+    region: dict[str, Any], printed: str
+):
+    hospital = Fep(region["hospitals"][0])
+    wait_for("the receipts", hospital.is_settled)
+    (entry,) = json.loads(paste(region, LINES[READING:]))["entry"]
+    patient = entry["resource"]
+    assert ("urn:hie:H01:mrn", "100001") in [(one["system"], one["value"]) for one in patient["identifier"]]
+    assert (patient["active"], patient["birthDate"]) == (True, "1985-06-15")
+    assert patient["address"][0]["city"] == "云岭市"
 
 
 def test_what_they_send_is_one_record_from_two_hospitals(region: dict[str, Any], printed: str):
@@ -59,6 +81,19 @@ def test_what_they_send_is_one_record_from_two_hospitals(region: dict[str, Any],
     patients = [resource for resource in found if resource["resourceType"] == "Patient"]
     assert {patient["name"][0]["text"] for patient in patients} == {"黎小满"}
     assert len(patients) == 2
+
+
+def test_a_listener_that_is_not_there_is_named(tmp_path: Path):
+    message = ROOT / "docs" / "examples" / "admission.hl7"
+    done = subprocess.run(
+        [ROOT / ".venv" / "bin" / "fep", "send", "127.0.0.1:1", message],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fep: nobody answers at 127.0.0.1:1 (Connection refused)")
 
 
 def test_a_refused_message_ends_the_sending_command_with_its_reason(region: dict[str, Any], tmp_path: Path):

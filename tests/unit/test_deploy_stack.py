@@ -1,5 +1,6 @@
 """Parts of the region that need no server."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,12 +14,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from deploy.stack import certificates, demo, install, ports, processes
+from deploy.stack import certificates, demo, install, ports, processes, region_file
 from deploy.stack.errors import Trouble
 from deploy.stack.hospitals import hospitals
 from deploy.stack.place import MOST_HOSPITALS, Place, Plan
 from deploy.stack.region import make_region, open_region
 from deploy.stack.servers import PORTS
+from front_end_processor.console.app import ENGINEER
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -44,6 +46,46 @@ def test_all_taken_ports_are_named_at_once():
             ports.check_all_free(wanted)
     assert str(told.value).startswith(f"Ports {wanted['A']} (for A), {wanted['B']} (for B) are in use")
     assert "--port-base" in str(told.value) and str(wanted["C"]) not in str(told.value)
+
+
+def test_many_taken_ports_make_no_long_sentence():
+    with contextlib.ExitStack() as open_ones:
+        taken = [open_ones.enter_context(socket.socket()) for _ in range(16)]
+        for each in taken:
+            each.bind(("127.0.0.1", 0))
+            each.listen()
+        wanted = {f"server {number}": each.getsockname()[1] for number, each in enumerate(taken)}
+        with pytest.raises(Trouble) as told:
+            ports.check_all_free(wanted)
+    first, second = wanted["server 0"], wanted["server 1"]
+    said = str(told.value)
+    assert said.startswith(f"Ports {first} (for server 0), {second} (for server 1) and 14 more are in use")
+    assert len(said) < 160
+
+
+def test_what_was_never_started_is_not_said_to_be_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    make_region(tmp_path / "r", 1, 21000).down()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_demo_prints_a_first_message_a_reading_and_whom_to_look_for(tmp_path: Path):
+    made = make_region(tmp_path / "r", 2, 21000)
+    made.hub.configure("postgresql://nowhere/", "amqp://nowhere/", None)
+    for member in made.members:
+        member.configure("amqp://nowhere/", None, made.hub.url)
+    content = region_file.compose(
+        made.hub, made.members, database_url="", amqp_url="", management_url="", pids={}, ca=None
+    )
+    steps = demo.first_steps(content)
+    message = demo.ROOT / "docs" / "examples" / "admission.hl7"
+    assert f"send 127.0.0.1:21101 {message}" in steps
+    sent = message.read_text(encoding="utf-8")
+    assert demo.EXAMPLE_NUMBER in sent and demo.EXAMPLE_BORN.replace("-", "") in sent
+    assert demo.EXAMPLE_NAME in sent.replace("^", "")
+    assert f'doctor.h02 and look for "{demo.EXAMPLE_NAME} {demo.EXAMPLE_BORN}"' in steps
+    assert "http://127.0.0.1:21080/fhir/Patient?identifier=urn:hie:H01:mrn%7C100001" in steps
+    console = next(line for line in demo.pages(content).splitlines() if ":21102/" in line)
+    assert console.split()[-2:] == [ENGINEER, content["hospitals"][0]["console_password"]]
 
 
 def test_a_recycled_pid_is_not_taken_for_ours(tmp_path: Path):
