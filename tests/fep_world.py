@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -125,7 +126,10 @@ class Running:
         assert self.process.poll() is None, self.log.read_text()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=1) as answer:
-                return answer.status == 200
+                is_well = answer.status == 200
+            # It listens for messages last.
+            with socket.create_connection(("127.0.0.1", self.mllp), timeout=1):
+                return is_well
         except OSError:
             return False
 
