@@ -20,7 +20,7 @@ from hie import api, portal
 from hie.api.failures import as_hie_error
 from hie.config import Config
 from hie.directory.own_keys import read_own_keys
-from hie.errors import Issue, Malformed, NotAuthenticated, NotNow, NotPermitted
+from hie.errors import Issue, Malformed, NotAuthenticated, NotNow, NotPermitted, without_text
 from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
 from hie.security.access import ACTOR, Access, access, access_of
@@ -136,7 +136,7 @@ def answer_error(error: Exception) -> Response:
     known = as_hie_error(error)
     if known.http >= 500:
         # The text of a foreign exception may hold a value: its kind and place are enough to find it.
-        log.error("request %s: %s", g.get("request_id"), type(error).__name__, exc_info=_place(error))
+        log.error("request %s: %s", g.get("request_id"), type(error).__name__, exc_info=without_text(error))
     g.failed = known
     if not request.path.startswith(MACHINES):
         return current_app.make_response(portal.error_page(known))
@@ -147,11 +147,6 @@ def answer_error(error: Exception) -> Response:
     if isinstance(known, NotNow):
         response.headers["Retry-After"] = "2"
     return response
-
-
-def _place(error: Exception) -> Any:
-    bare = type(error).__name__
-    return (RuntimeError, RuntimeError(bare), error.__traceback__)
 
 
 def close_route(response: Response) -> Response:

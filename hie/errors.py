@@ -1,5 +1,7 @@
 """The hub's errors: the shared family of `esb.errors` and what only the hub can say."""
 
+from types import TracebackType
+
 from esb.errors import (
     Conflict,
     Gone,
@@ -44,6 +46,6 @@ class TooManyTries(HieError):
     code = "throttled"
 
 
-def without_text(error: Exception) -> tuple[type[Exception], Exception, object]:
+def without_text(error: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
     """Return an exception's place without its text, which may quote a value."""
     return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__

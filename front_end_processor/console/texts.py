@@ -186,8 +186,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Correct it at the source and send it again, or ask the region's operator.",
     ),
     "superseded_by": (
-        "中心已有业务时间更晚的内容，这条留在历史中。",
-        "The hub holds a later state, by source time; this one is in its history.",
+        "中心已有业务时间更晚的内容：整份内容留在历史中，只改一部分的则不再采用。",
+        "The hub holds a later state, by source time; a whole state is in its history, a part is left out.",
     ),
     "content": ("内容", "Content"),
     "content_hidden": (

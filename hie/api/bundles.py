@@ -21,7 +21,7 @@ from hie.api.failures import as_hie_error
 from hie.api.reading import Given
 from hie.api.requested import READING, Asked, at
 from hie.api.written import outcome_of_write
-from hie.errors import NotValid, TooLarge
+from hie.errors import NotValid, TooLarge, without_text
 from hie.repository.content import instant_text
 from hie.repository.writes import Fate, Outcome
 from hie.security import audit
@@ -96,10 +96,11 @@ def _alone(entry: Any, number: int) -> bytes:
         with asking.hub().begin() as session:
             asked = requested.read_entries([entry], first=number)
             return _together(session, asked, "batch")[0]
-    except Exception as error:  # noqa: BLE001 - what is committed already must be told
+    except Exception as error:  # what is committed already must be told
         known = as_hie_error(error)
         if known.http >= 500:
-            log.error("request %s: entry %d: %s", asking.actor().request_id, number, type(error).__name__)
+            place = without_text(error)
+            log.error("request %s: entry %d failed", asking.actor().request_id, number, exc_info=place)
         _audit_failed(entry, known.http)
         status = f"{known.http} {HTTPStatus(known.http).phrase}"
         return orjson.dumps({"response": {"status": status, "outcome": outcome_of(known)}})
@@ -142,7 +143,7 @@ def _audit(
     compartments: set[str],
     operation: str,
 ) -> None:
-    """Write the rows of the request, one for each patient: what was done to which types."""
+    """Write the one row of the request, which names every patient: what was done to which types."""
     counts: Counter[str] = Counter(outcome.fate for outcome in outcomes)
     counts.update("read" for item in asked if item.method in READING)
     alone = asked[0] if len(asked) == 1 else None

@@ -84,7 +84,7 @@ def delete_conditionally(type_: str) -> Response:
 
 
 def _audit(session: Session, type_: str, outcomes: list[Outcome]) -> None:
-    """Write the rows of the request, one for each patient; they name the resource if it is one."""
+    """Write the one row of the request, which names every patient, and the resource if it is one."""
     audit.record_each(
         session,
         {outcome.compartment for outcome in outcomes},

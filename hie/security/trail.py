@@ -42,7 +42,6 @@ INTERACTIONS = frozenset(
         "batch",
     }
 )
-# Interaction -> who it is in BALP: the code of the asking system and of the answering one.
 SOURCE = {"system": DCM, "code": "110153", "display": "Source Role ID"}
 DESTINATION = {"system": DCM, "code": "110152", "display": "Destination Role ID"}
 APPLICATION = {"system": DCM, "code": "110150", "display": "Application"}
@@ -51,6 +50,7 @@ CUSTODIAN = {
     "code": "custodian",
     "display": "Custodian",
 }
+# Interaction -> who it is in BALP: the code of the asking system and of the answering one.
 SIDES = {
     "read": (DESTINATION, SOURCE),
     "vread": (DESTINATION, SOURCE),

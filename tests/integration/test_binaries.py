@@ -221,6 +221,15 @@ def test_a_context_decides_about_versions_and_batches_too(app: Flask) -> None:
             assert one["response"]["status"][:3] == status, url
 
 
+def test_a_deletion_is_told_only_to_whom_may_see_the_binary(app: Flask) -> None:
+    call, other = Caller(app, "h01"), Caller(app, "h02")
+    id_ = kept(call)
+    assert call("DELETE", f"/Binary/{id_}").status_code in (200, 204)
+    assert call("GET", f"/Binary/{id_}/_history/2").status_code == 410
+    for path in (f"/Binary/{id_}", f"/Binary/{id_}/_history/1", f"/Binary/{id_}/_history/2"):
+        assert other("GET", path).status_code == 404, path
+
+
 def test_a_content_type_that_is_none_is_refused(app: Flask) -> None:
     answer = Caller(app, "bench")("POST", "/Binary", b"x", Content_Type="text/plain/x")
     assert answer.status_code == 400

@@ -164,6 +164,14 @@ def test_a_file_that_cannot_be_read_is_told_of_once_and_holds_up_no_other(tmp_pa
     assert desk.in_("done") == ["a.csv", "b.csv"]
 
 
+def test_a_folder_that_is_gone_is_told_of_and_not_taken_for_a_file_that_is_gone(tmp_path):
+    desk = Desk(tmp_path, unfinished_s=0.0)
+    (tmp_path / "done").rmdir()
+    (tmp_path / "a.csv").write_text("x\n")
+    desk.looks(4)
+    assert [name for name, reason in desk.aside if "cannot be read or moved" in reason] == ["a.csv"]
+
+
 def test_rejected_rows_of_a_second_file_of_the_same_name_replace_nothing(tmp_path):
     desk = Desk(tmp_path)
     for day in ("one", "two", "three"):

@@ -141,9 +141,9 @@ class DropFolder:
         seen = self._seen[file.name]
         try:
             self._handle(file)
-        except FileNotFoundError:
-            return
         except OSError as fault:
+            if not file.exists():  # somebody took it away
+                return
             now = time.monotonic()
             seen.again_at = now + self._away_s
             if seen.is_noted or now - seen.since < self._unfinished_s:
