@@ -95,6 +95,7 @@ def match_all(
     conditions = read(session, type_, criteria)
     if alone:
         lock(session, locks_of(type_, criteria))
+        conditions = read_again(session, type_, criteria, conditions)
     return find(session, type_, conditions, where, most=most)
 
 
@@ -107,6 +108,17 @@ def read(session: Session, type_: str, criteria: str) -> Conditions:
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")
     return query.conditions
+
+
+def read_again(session: Session, type_: str, criteria: str, conditions: Conditions) -> Conditions:
+    """Return the conditions of criteria as they are now that their lock is held; as `read`.
+
+    A chain, `_has`, `_list` and some modifiers put what was there when they were read into the conditions,
+    and who held the lock before may have changed that. All others stay as they were read.
+    """
+    names = [name for name, _value in pairs_of(criteria)]
+    is_plain = not any("." in name or ":" in name or name == "_list" for name in names)
+    return conditions if is_plain else read(session, type_, criteria)
 
 
 def find_one(

@@ -100,7 +100,8 @@ def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
     for item in conditions:
         decision = asking.permitted(ACTIONS[item.method], item.type)
         try:
-            item.known = conditional.find_one(session, item.type, understood[item.path], decision.where)
+            asked_for = conditional.read_again(session, item.type, item.criteria or "", understood[item.path])
+            item.known = conditional.find_one(session, item.type, asked_for, decision.where)
         except HieError as error:
             raise at(item.path, error) from None
         if item.method == "DELETE" and item.known is not None:

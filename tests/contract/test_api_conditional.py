@@ -1,11 +1,19 @@
 """Conditional interactions: one resource, however many ask at once."""
 
+import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.orm import Session
 
-from hie.api.conditional import LOCKS, locks_of
-from tests.hub_world import Caller, created, entry, ids, patient, transaction
+from hie.api.conditional import LOCKS, lock, locks_of
+from tests.hub_world import Caller, created, entry, ids, observation, patient, transaction
+
+WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
 
 def test_sixteen_conditional_creates_at_once_make_one(app: Flask, call: Caller) -> None:
@@ -32,6 +40,46 @@ def test_sixteen_conditional_creates_at_once_make_one(app: Flask, call: Caller) 
     assert len(answers) == 16
     assert set(answers) <= {200, 201}
     assert len(ids(call("GET", "/Patient?identifier=urn:hie:test|17"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["alone", "transaction"])
+@pytest.mark.parametrize(
+    ("number", "criteria"),
+    [
+        ("31", "Observation?patient.identifier=urn:hie:test|{}"),
+        ("32", "Patient?_has:Observation:patient:code=2823-3&identifier=urn:hie:test|{}"),
+        ("33", "Patient?name:contains=hua{}"),
+    ],
+)
+def test_who_waited_for_another_finds_what_that_one_wrote(
+    app: Flask, call: Caller, number: str, criteria: str, kind: str
+) -> None:
+    number += kind
+    type_, _, asked = criteria.format(number).partition("?")
+    mine = patient(number) if type_ == "Patient" else json.loads(observation("Patient/1"))
+    mine.pop("subject", None)
+
+    def create() -> str:
+        if kind == "alone":
+            return call("POST", f"/{type_}", mine, If_None_Exist=asked).status
+        one = transaction(entry(mine, "POST", type_, ifNoneExist=asked))
+        return str(call("POST", "/", one).get_json()["entry"][0]["response"]["status"])
+
+    with ThreadPoolExecutor(1) as pool:
+        with Session(app.extensions["hie"].engine) as session, session.begin():
+            lock(session, locks_of(type_, asked))
+            answer = pool.submit(create)
+            _until_somebody_waits(session)
+            subject = created(call, patient(number, name=f"Wanghua{number}"))["id"]
+            created(call, observation(f"Patient/{subject}"))
+        assert answer.result(60).startswith("200")
+
+
+def _until_somebody_waits(session: Session) -> None:
+    until = time.monotonic() + 30
+    while not session.scalar(WAITING):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_the_locks_of_any_number_of_criteria_fit_the_servers_table() -> None:
