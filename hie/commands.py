@@ -25,12 +25,10 @@ from hie.directory.facilities import facility_names, put_facility
 from hie.errors import Rejected
 from hie.schema.migrate import upgrade
 from hie.security import audit
-from hie.security.actor import system_actor
+from hie.security.actor import OPERATOR
 from hie.security.chain import seal_audit, verify_audit
 
 log = logging.getLogger("hie")
-
-OPERATOR = system_actor("operator")
 
 
 def migrate(config: Config, _: argparse.Namespace) -> None:
@@ -63,9 +61,8 @@ def redrive(config: Config, args: argparse.Namespace) -> None:
     """Try again what was set aside."""
     from hie.ingest.redrive import redrive as again
 
-    by = OPERATOR
     with _sessions(config) as sessions:
-        counts = again(sessions, config, facility=args.facility, limit=args.limit, by=by)
+        counts = again(sessions, config, facility=args.facility, limit=args.limit, by=OPERATOR)
     print(json.dumps(counts))
 
 

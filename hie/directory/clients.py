@@ -9,11 +9,9 @@ from sqlalchemy.orm import Session
 from hie.errors import NotFound, Rejected
 from hie.schema.directory import AccessToken, AppClient, Facility
 from hie.security import audit
-from hie.security.actor import Actor, system_actor
+from hie.security.actor import OPERATOR, Actor
 from hie.security.scopes import parse_scopes
 from hie.security.secrets import hash_secret, is_secret
-
-OPERATOR = system_actor("operator")
 
 
 def put_client(

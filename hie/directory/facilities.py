@@ -8,11 +8,10 @@ from sqlalchemy.orm import Session
 
 from esb.seal import load_public
 from esb.topology import check_facility_code
-from hie.directory.clients import OPERATOR
 from hie.errors import Malformed, Rejected
 from hie.schema.directory import Facility
 from hie.security import audit
-from hie.security.actor import Actor
+from hie.security.actor import OPERATOR, Actor
 
 
 def put_facility(

@@ -6,11 +6,11 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from hie.directory.clients import OPERATOR, check_facility
+from hie.directory.clients import check_facility
 from hie.errors import NotFound, Rejected
 from hie.schema.directory import ROLES, AppUser, PortalSession
 from hie.security import audit
-from hie.security.actor import Actor
+from hie.security.actor import OPERATOR, Actor
 from hie.security.secrets import hash_secret, is_secret
 
 

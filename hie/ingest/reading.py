@@ -11,6 +11,7 @@ from esb.fhir.lexemes import loads, loads_any
 from esb.fhir.types import is_resource_type
 from esb.fhir.validation import check_resource
 from hie.errors import Issue, NotSupported, NotValid
+from hie.repository import contents
 from hie.repository.writes import Order, Write
 
 
@@ -73,6 +74,7 @@ def _write(one: dict[str, Any], path: str, facility: str, order: Order) -> Write
             issues=[Issue(f"{path}.resource.id", "must be the type and id of request.url")],
         )
     check_resource(resource, f"{path}.resource")
+    contents.check(resource)
     keep = request.get("ifNoneMatch") == "*"
     return Write("put", type_, id_, resource, facility=facility, order=order, if_none_match=keep)
 

@@ -51,3 +51,7 @@ NOBODY = Actor("nobody", "anonymous", None, "nobody", purpose="HOPERAT")
 def system_actor(name: str, facility: str | None = None) -> Actor:
     """Return the hub itself at work, e.g. `ingest`, for a facility's messages."""
     return Actor("system", name, facility, "system", purpose="HOPERAT")
+
+
+# Whoever runs a command of the hub.
+OPERATOR = system_actor("operator")

@@ -26,6 +26,7 @@ from esb.fhir.validation import check_resource
 from hie.api import recording
 from hie.config import Config
 from hie.errors import Conflict, HieError, Issue, NotNow, NotPermitted, NotValid, Rejected, TooLarge
+from hie.repository import contents
 from hie.repository.writes import Write
 from hie.schema.exports import Job, JobFile
 from hie.security import audit
@@ -169,6 +170,7 @@ def _read(type_: str, number: int, raw: bytes | None, refused: list[bytes]) -> I
             raise TooLarge
         resource = lexemes.loads(raw)
         check_resource(resource)
+        contents.check(resource)
         if resource["resourceType"] != type_:
             raise NotValid(f"this input was announced as {type_}")
         if not isinstance(resource.get("id"), str):

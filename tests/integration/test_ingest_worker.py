@@ -169,6 +169,13 @@ def test_what_the_store_refuses_is_set_aside_and_the_others_are_stored(hub: work
     assert fates(hub) == {1: "stored", 2: "set_aside", 3: "stored"}
 
 
+def test_a_binary_that_points_at_the_hubs_own_contents_is_set_aside(hub: worker.Worker) -> None:
+    pointer = {"extension": [{"url": "urn:hie:content", "valueString": "t/n"}]}
+    forged = {"resourceType": "Binary", "id": "b1", "contentType": "text/plain", "_data": pointer}
+    hub.handle("ingest.0", [sealed([made(1, entry(forged)), made(2, entry(patient()))])])
+    assert fates(hub) == {1: "set_aside", 2: "stored"}
+
+
 def test_a_reason_names_the_element_and_never_the_value(hub: worker.Worker) -> None:
     wrong = patient() | {"birthDate": "张三的生日"}
     hub.handle("ingest.0", [sealed([made(1, entry(wrong))])])
