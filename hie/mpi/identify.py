@@ -167,16 +167,27 @@ def _identify(world: World, result: _Result, source: Source, stated: Demographic
 
 
 def _arrive(world: World, result: _Result, mine: Known, facility: str) -> None:
-    """Give a record that was only spoken of its facility; ask about what others merged into it before."""
+    """Give a record that was only spoken of its facility; ask about what others merged into it before.
+
+    Where others are with it, it goes by itself with what its own facility merged into it; but it stays where
+    no other facility merged: the others then came to a record of its own facility.
+    """
     mine.facility = facility
-    others = sorted(world.members[mine.person] - {mine.id})
-    strangers = [other for other in others if world.known[other].facility != facility]
-    if strangers and not mine.is_decided:
-        person, left = world.add_person(), mine.person
-        world.move(mine.id, person)
-        result.moves.append(Move(mine.id, left, person, REGISTERED))
-        for stranger in strangers:
-            _review(world, result, "merge", stranger, mine.id, ACROSS)
+    others = [world.known[i] for i in sorted(world.members[mine.person] - {mine.id})]
+    strangers = [other for other in others if other.facility != facility]
+    merged = [other for other in others if other.id in world.merged.get(mine.id, ())]
+    is_at_home = bool(merged) and all(other.facility == facility for other in merged)
+    if not strangers or mine.is_decided or is_at_home:
+        return
+    person, left = world.add_person(), mine.person
+    result.moves.append(Move(mine.id, left, person, REGISTERED))
+    world.move(mine.id, person)
+    for other in merged:
+        if other.facility == facility and not other.is_decided:
+            result.moves.append(Move(other.id, left, person, MERGED, mine.id))
+            world.move(other.id, person)
+    for stranger in strangers:
+        _review(world, result, "merge", stranger.id, mine.id, ACROSS)
 
 
 def _join(world: World, result: _Result, identity: str, target: uuid.UUID, agreeing: Iterable[str]) -> None:
@@ -228,7 +239,8 @@ def _check_change(world: World, result: _Result, identity: str) -> None:
 def _follow_merge(world: World, result: _Result, source: Source, successor: str) -> None:
     """Bring a record that its facility merged into another to that one's person (HL7 v2 A40).
 
-    Whose record a successor is that has not arrived is not known before it does.
+    Whose record a successor is that has not arrived is not known before it does: the first facility to name
+    it is followed, and another that does so too is asked about, lest the two share a person unseen.
     """
     if successor not in world.known:
         person = world.add_person()
@@ -237,14 +249,21 @@ def _follow_merge(world: World, result: _Result, source: Source, successor: str)
     mine, other = world.known[source.id], world.known[successor]
     if mine.person == other.person:
         return
-    is_awaited = other.is_bare and other.facility is None
-    if mine.facility != other.facility and not is_awaited:
+    if not _may_be_of(world, mine.facility, other):
         _review(world, result, "merge", source.id, successor, ACROSS)
     elif mine.is_decided or is_vetoed(world.vetoed, [source.id], world.members[other.person]):
         _review(world, result, "merge", source.id, successor, DECIDED)
     else:
         result.moves.append(Move(source.id, mine.person, other.person, MERGED, successor))
         world.move(source.id, other.person)
+
+
+def _may_be_of(world: World, facility: str | None, record: Known) -> bool:
+    """Say whether a record is this facility's, or, not arrived, shares a person with no other's."""
+    if not (record.is_bare and record.facility is None):
+        return record.facility == facility
+    others = world.members[record.person] - {record.id}
+    return all(world.known[other].facility == facility for other in others)
 
 
 def _review(world: World, result: _Result, kind: str, one: str, other: str, why: str) -> None:

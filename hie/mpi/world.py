@@ -1,7 +1,7 @@
 """The part of the index that a batch of registrations touches: read once, changed, written once."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Select, Text, any_, bindparam, func, s
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from hie.mpi.moves import APART, MANUAL, Move, log_moves, vetoes
+from hie.mpi.moves import APART, MANUAL, MERGED, Move, log_moves, vetoes
 from hie.mpi.normalise import Demographics
 from hie.schema.bulk import copy_in
 from hie.schema.mpi import Identity, IdentityKey, Person, PersonLink
@@ -64,12 +64,16 @@ class Known:
 
 @dataclass(slots=True)
 class World:
-    """Identities with their persons, keys and vetoes, and what of it has changed."""
+    """Identities with their persons, keys and vetoes, and what of it has changed.
+
+    merged: by a successor that had not arrived when last stored, the identities ever merged into it.
+    """
 
     known: dict[str, Known] = field(default_factory=dict)
     members: dict[uuid.UUID, set[str]] = field(default_factory=dict)
     by_key: dict[int, set[str]] = field(default_factory=dict)
     vetoed: set[tuple[str, str]] = field(default_factory=set)
+    merged: dict[str, set[str]] = field(default_factory=dict)
     new_persons: list[uuid.UUID] = field(default_factory=list)
     added: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -139,6 +143,8 @@ def load_world(session: Session, identities: Iterable[str], keys: Iterable[int])
         for identity, reason in _decided(session, list(world.known)):
             world.known[identity].is_decided = True
             world.known[identity].is_apart = reason in APART
+        for identity, successor in _merged(session, world.known.values()):
+            world.merged.setdefault(successor, set()).add(identity)
     return world
 
 
@@ -207,3 +213,16 @@ def _decided(session: Session, identities: Sequence[str]) -> list[tuple[str, str
         .order_by(PersonLink.identity, PersonLink.seq.desc())
     )
     return [(identity, reason) for identity, reason in session.execute(query) if reason in MANUAL]
+
+
+def _merged(session: Session, known: Collection[Known]) -> list[tuple[str, str]]:
+    """Return who was merged into those whose facility is not known yet, as (identity, successor)."""
+    awaited = [one.id for one in known if one.facility is None]
+    if not awaited:
+        return []
+    query = select(PersonLink.identity, PersonLink.detail).where(
+        PersonLink.identity.in_([one.id for one in known]),
+        PersonLink.reason == MERGED,
+        PersonLink.detail.in_(awaited),
+    )
+    return [(identity, successor) for identity, successor in session.execute(query)]

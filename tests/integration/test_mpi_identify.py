@@ -39,6 +39,10 @@ def patient(name: str = "欧阳建国", born: str | None = "1958-04-12", **numbe
     return made | ({"birthDate": born} if born else {})
 
 
+def replaced_by(successor: str) -> dict[str, Any]:
+    return {"link": [{"other": {"reference": f"Patient/{successor}"}, "type": "replaced-by"}]}
+
+
 Feed = Callable[..., Any]
 
 
@@ -179,6 +183,71 @@ def test_a_merge_into_a_record_that_turns_out_anothers_is_taken_back(session: Se
     session.expire_all()
     assert session.get_one(Identity, "H02z").facility == "H02"
     assert reviews(session) == [("merge", "H01b", "H02z")]
+
+
+def test_a_merge_is_kept_when_another_facility_names_the_same_awaited_record(
+    session: Session, feed: Feed
+) -> None:
+    person = feed("H01a", patient("甲某") | replaced_by("H01z"))
+    other = feed("H02x", patient("乙某") | replaced_by("H01z"))
+    assert reviews(session) == [("merge", "H01z", "H02x")]
+    assert feed("H01z", patient("丙某", card="HC0077")) == person != other
+    assert people.compartments_of(session, person) == ["H01a", "H01z"]
+    assert people.compartments_of(session, other) == ["H02x"]
+
+
+def test_a_merge_into_a_record_that_another_facility_awaits_is_asked_about(
+    session: Session, feed: Feed
+) -> None:
+    stranger = feed("H02x", patient("乙某") | replaced_by("H01z"))
+    first = feed("H01a", patient("甲某") | replaced_by("H01z"))
+    assert len({stranger, first, feed("H01z", patient("丙某", card="HC0077"))}) == 3
+    assert sorted(reviews(session)) == [("merge", "H01a", "H01z"), ("merge", "H01z", "H02x")]
+
+
+def test_a_merge_that_two_facilities_share_already_is_kept_for_the_one_it_belongs_to(
+    session: Session, feed: Feed
+) -> None:
+    feed("H01a", patient("甲某") | replaced_by("H01z"))
+    stranger = feed("H01x", patient("乙某") | replaced_by("H01z"))
+    session.execute(sa.update(Identity).where(Identity.id == "H01x").values(facility="H02"))
+    person = feed("H01z", patient("甲某", card="HC0077"))
+    assert people.compartments_of(session, person) == ["H01a", "H01z"]
+    assert people.compartments_of(session, stranger) == ["H01x"]
+    assert people.steps_of(session, ["H01a"])[0].reason == "merged by the facility"
+    assert reviews(session) == [("merge", "H01x", "H01z")]
+
+
+def test_a_record_that_comes_after_its_merge_parts_nobody_whom_the_data_links(
+    session: Session, feed: Feed
+) -> None:
+    person = feed("H01a", patient(resident=resident_id()) | replaced_by("H01z"))
+    assert feed("H02b", patient(resident=resident_id())) == person
+    assert feed("H01z", patient(card="HC0077")) == person
+    assert people.compartments_of(session, person) == ["H01a", "H01z", "H02b"]
+    assert reviews(session) == []
+
+
+def test_a_record_takes_nobody_along_that_its_facility_did_not_merge_into_it(
+    session: Session, feed: Feed
+) -> None:
+    feed("H02x", patient(resident=resident_id()) | replaced_by("H01z"))
+    person = feed("H01a", patient(resident=resident_id()))
+    apart = feed("H01z", patient("丙某", card="HC0077"))
+    assert people.compartments_of(session, person) == ["H01a", "H02x"]
+    assert people.compartments_of(session, apart) == ["H01z"]
+    assert reviews(session) == [("merge", "H01z", "H02x")]
+
+
+def test_a_record_does_not_stay_with_whom_a_merge_taken_back_had_brought(
+    session: Session, feed: Feed
+) -> None:
+    content = patient(resident=resident_id())
+    feed("H02x", content | replaced_by("H01z"))
+    person = feed("H03y", content)
+    assert feed("H02x", content | replaced_by("H02w")) != person
+    assert feed("H01z", patient("丙某", card="HC0077")) != people.person_of(session, "H03y") == person
+    assert reviews(session) == [("merge", "H01z", "H03y")]
 
 
 def test_a_deleted_patient_is_found_and_matched_no_more(session: Session, feed: Feed) -> None:
