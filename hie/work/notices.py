@@ -10,17 +10,22 @@ import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from hie.config import Config
-from hie.errors import HieError
+from hie.errors import HieError, NotNow
+from hie.schema.absence import is_away
 from hie.schema.subscriptions import SubscriptionRow
 from hie.services.subscriptions import delivering, matching
 
 log = structlog.get_logger(__name__)
 
 LOCK = 0x4E4F5449
-UNSERVED = (HieError, DataError, ProgrammingError, ValueError, KeyError, TypeError)
+UNSERVED = (
+    HieError, DataError, ProgrammingError, psycopg.DataError, psycopg.ProgrammingError,
+    ValueError, KeyError, TypeError,
+)  # fmt: skip
 EVERY_S = 0.5
 PRUNE_EVERY = 1200
 AT_ONCE = 6  # subscribers that are called at the same time
@@ -34,8 +39,9 @@ def serve(engine: Engine, config: Config, stopping: threading.Event) -> None:
         try:
             with engine.connect() as connection:
                 _lead_if_first(connection, engine, config, stopping)
-        except (DBAPIError, psycopg.OperationalError) as error:
-            log.warning("notices.database_away", kind=type(error).__name__)
+        except (DBAPIError, psycopg.Error, PoolTimeoutError, NotNow) as error:
+            event = "notices.database_away" if is_away(error) else "notices.database_refused"
+            log.warning(event, kind=type(error).__name__)
         stopping.wait(EVERY_S)
 
 
@@ -79,7 +85,7 @@ def _look_after(engine: Engine, config: Config, id_: str, error: BaseException |
     """
     if error is None:
         return
-    if isinstance(error, DBAPIError | psycopg.Error) and not isinstance(error, UNSERVED):
+    if not isinstance(error, Exception) or is_away(error):
         raise error
     log.error("notices.unserved", subscription=id_, kind=type(error).__name__)
     delivering.put_off(
@@ -98,7 +104,10 @@ def once(engine: Engine, config: Config, now: datetime) -> None:
 
 
 def match_all(engine: Engine, config: Config, now: datetime) -> None:
-    """Write the events of all active subscriptions, each in a transaction of its own."""
+    """Write the events of all active subscriptions, each in a transaction of its own.
+
+    Raises: what says that the database is away.
+    """
     with Session(engine) as session, session.begin():
         for id_ in matching.end_what_is_over(session, now):
             row = session.get_one(SubscriptionRow, id_)
@@ -110,6 +119,8 @@ def match_all(engine: Engine, config: Config, now: datetime) -> None:
             with Session(engine) as session, session.begin():
                 matching.match(session, id_, config, now)
         except UNSERVED as error:
+            if is_away(error):
+                raise
             # One that cannot be served holds up no other.
             why = error.text if isinstance(error, HieError) else HieError.describe()
             with Session(engine) as session, session.begin():

@@ -16,14 +16,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from hie.errors import NotNow
 from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
 from hie.services.subscriptions import delivering, matching
-from hie.work.notices import begin_to_tell, match_all, once
+from hie.work import notices
+from hie.work.notices import begin_to_tell, match_all, once, serve
 from tests.hub_world import PATCH, Caller, Json, created, entry, hospitals, observation, patient, transaction
 from tests.receiver import Receiver, parameters, receiving
 
@@ -348,6 +352,61 @@ def test_what_nobody_foresaw_while_telling_puts_off_that_subscription_alone(
     with Session(hub.engine) as session:
         row = session.get_one(SubscriptionRow, made)
         assert (row.state, row.failures, busy) == ("active", 1, {})
+
+
+@pytest.mark.parametrize(("error", "failures"), [(PoolTimeoutError, 0), (NotNow, 0), (psycopg.DataError, 1)])
+def test_only_what_a_subscription_is_the_cause_of_is_charged_to_it(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, error: type[Exception], failures: int
+) -> None:
+    made = created(Caller(app, "bench"), by_criteria(receiver, "Patient?gender=male"))["id"]
+    hub = app.extensions["hie"]
+    monkeypatch.setattr(delivering, "tell", failing(error))
+    busy: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(1) as pool:
+        begin_to_tell(hub.engine, hub.config, pool, busy)
+    with ThreadPoolExecutor(1) as pool, contextlib.suppress(PoolTimeoutError, NotNow):
+        begin_to_tell(hub.engine, hub.config, pool, busy)
+    with Session(hub.engine) as session:
+        assert session.get_one(SubscriptionRow, made).failures == failures
+
+
+@pytest.mark.parametrize(("error", "state"), [(NotNow, "active"), (psycopg.DataError, "error")])
+def test_a_subscription_that_cannot_be_matched_at_the_moment_is_not_parked(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, error: type[Exception], state: str
+) -> None:
+    made = created(Caller(app, "bench"), by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    hub = app.extensions["hie"]
+    monkeypatch.setattr(matching, "match", failing(error))
+    with contextlib.suppress(NotNow):
+        match_all(hub.engine, hub.config, datetime.now(UTC))
+    with Session(hub.engine) as session:
+        assert session.get_one(SubscriptionRow, made).state == state
+
+
+@pytest.mark.parametrize("error", [PoolTimeoutError, NotNow, psycopg.DataError, psycopg.OperationalError])
+def test_whatever_the_database_answers_the_notices_go_on(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    hub, stopping = app.extensions["hie"], threading.Event()
+    turns: list[int] = []
+
+    def lead(*_: Any) -> None:
+        turns.append(1)
+        if len(turns) == 1:
+            raise error
+        stopping.set()
+
+    monkeypatch.setattr(notices, "_lead_if_first", lead)
+    serve(hub.engine, hub.config, stopping)
+    assert len(turns) == 2
+
+
+def failing(error: type[Exception]) -> Callable[..., Any]:
+    def fail(*_: Any) -> None:
+        raise error
+
+    return fail
 
 
 def test_a_subscription_stays_its_owners(app: Flask, receiver: Receiver) -> None:
