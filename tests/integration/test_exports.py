@@ -135,6 +135,27 @@ def test_files_that_no_job_knows_go_after_a_day_and_nothing_else_does(app: Flask
         assert {one.name for one in folder.iterdir()} == there
 
 
+def test_files_that_another_removes_meanwhile_are_passed_over(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, folder = app.extensions["hie"], tmp_path / "exports"
+    lost, removed = uuid.uuid4().hex, uuid.uuid4().hex
+    for name in (lost, removed):
+        (folder / name).mkdir(parents=True)
+    is_dir = Path.is_dir
+
+    def is_dir_still(path: Path) -> bool:
+        there = is_dir(path)
+        if path.name == removed:
+            path.rmdir()
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", is_dir_still)
+    with Session(hub.engine) as session, session.begin():
+        jobs.forget(session, folder, datetime.now(UTC) + timedelta(hours=25))
+    assert list(folder.iterdir()) == []
+
+
 def test_nobody_else_sees_a_job_or_its_files(app: Flask) -> None:
     call, other = Caller(app, "bench"), Caller(app, "h01")
     created(call, patient("1"))

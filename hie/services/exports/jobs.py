@@ -146,6 +146,14 @@ def _sweep(session: Session, folder: Path, now: datetime) -> None:
         return
     old = (now - KEPT).timestamp()
     found = (one for one in folder.iterdir() if NAME.fullmatch(one.name) and one.is_dir())
-    left = {one.name for one in found if one.stat().st_mtime < old}
+    left = {one.name for one in found if _is_older(one, old)}
     for id_ in left.difference(session.scalars(select(Job.id).where(Job.id.in_(left)))):
         clear(folder, id_)
+
+
+def _is_older(path: Path, than: float) -> bool:
+    """Say whether something was written before an instant; no, where another removed it meanwhile."""
+    try:
+        return path.stat().st_mtime < than
+    except FileNotFoundError:
+        return False
