@@ -161,11 +161,16 @@ def _terminology(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     """Add the commands of the terminology."""
     load = add("load", load_terminology, "load icd10 icd10.csv --version 2.0")
     load.add_argument(
-        "kind", help="base, resource, codes, or one of: icd10, icd9cm3, gb2260, loinc, ucum ..."
+        "kind",
+        help="base, folder, resource, codes, or one of: icd10, icd9cm3, icd10-map, icd9cm3-map, gb2260 ...",
     )
-    load.add_argument("file", nargs="?", help="CSV in UTF-8 or GB18030; JSON for resource; none for base")
+    load.add_argument(
+        "file",
+        nargs="?",
+        help="CSV or .dat in UTF-8 or GB18030; JSON for resource; a directory for folder; none for base",
+    )
     load.add_argument("--version", default="", help="version of the table; needed for icd10, icd9cm3, codes")
-    load.add_argument("--system", default="", help="URI of the code system, for codes")
+    load.add_argument("--system", default="", help="URI of the code system, for codes; of a map's sources")
     load.add_argument("--title", default="", help="name of the code system, for codes")
     load.add_argument("--columns", nargs="*", default=[], help="FIELD=NAME, e.g. code=编码 display=名称")
     open_codes = add("unmapped", list_unmapped, "unmapped --facility H01 > h01.csv")

@@ -136,6 +136,15 @@ class Region:
         with step("Stopping RabbitMQ and PostgreSQL") if self.servers.pids() else nullcontext():
             self.servers.stop()
 
+    def load_tables(self, directory: Path) -> None:
+        """Load the insurance edition's files from a directory; those loaded already cost nothing.
+
+        Raises: Trouble with the loader's sentence.
+        """
+        with step("Loading ICD-10 and ICD-9-CM-3"):
+            load = self.hub.command("terminology", "load", "folder", str(directory.absolute()))
+            several.run([load], self.place.log / "tables.log")
+
     def send_sample(self, people: int) -> None:
         """Let the synthetic province flow in, in a process of its own."""
         command = (sys.executable, "-P", "-m", "deploy.sample", "send")

@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--sample", type=int, default=0, metavar="N", help="send N synthetic people (0)"
             )
+            command.add_argument(
+                "--tables", type=Path, metavar="DIR", help="load the ICD tables (ZD_INFO.dat ...) found here"
+            )
     return top
 
 
@@ -47,6 +50,8 @@ def up(args: argparse.Namespace) -> int:
     region = make_region(args.dir, args.hospitals, args.port_base)
     with region.place.locked():
         region.up()
+        if args.tables is not None:
+            region.load_tables(args.tables)
         if args.sample > 0:
             region.send_sample(args.sample)
     say(f"The region is up: {region.hub.url}/")

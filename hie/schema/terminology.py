@@ -113,7 +113,10 @@ class ValueSet(Base):
 
 
 class ConceptMap(Base):
-    """A version of a map between codes. facility: whose local codes it maps, if one hospital's."""
+    """A version of a map between codes. facility: whose local codes it maps, if one hospital's.
+
+    digest: SHA-256 of what was loaded, so that loading it again does nothing.
+    """
 
     __tablename__ = "concept_map"
     __table_args__ = _one_version("concept_map")
@@ -129,6 +132,7 @@ class ConceptMap(Base):
     status: Mapped[str] = mapped_column(Text, server_default="active")
     source_uri: Mapped[str | None] = mapped_column(CODE)
     target_uri: Mapped[str | None] = mapped_column(CODE)
+    digest: Mapped[str] = mapped_column(Text, server_default="")
     loaded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
 
 

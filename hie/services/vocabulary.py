@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hie.repository import store
@@ -14,6 +14,7 @@ from hie.repository.writes import Outcome, Write
 from hie.schema import CodeSystem, Concept, ConceptMap, ConceptMapRow
 
 MOST_CONCEPTS = 500  # of a larger table only the head is shown; $expand gives its codes
+MOST_PAIRS = 5000  # of a larger map likewise; $translate answers by it
 HIDDEN = "not-present"
 
 
@@ -75,6 +76,9 @@ def _concept(one: Concept) -> dict[str, Any]:
 
 def _concept_map(session: Session, row: ConceptMap) -> dict[str, Any]:
     wanted = select(ConceptMapRow).where(ConceptMapRow.map_id == row.id)
+    size = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
+    if size > MOST_PAIRS:
+        return _head("ConceptMap", row) | {"description": f"{size} rows, by $translate"}
     rows = session.scalars(
         wanted.order_by(
             ConceptMapRow.source_system, ConceptMapRow.target_system.nulls_last(), ConceptMapRow.ordinal

@@ -12,19 +12,23 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotValid
 from hie.terminology.feeding import feed
-from hie.terminology.kinds import KINDS, Kind
-from hie.terminology.loading import load_base, load_table, read_resources
+from hie.terminology.kinds import FILES, KINDS, MAPS, Kind
+from hie.terminology.loading import Loaded, load_base, load_table, read_resources
+from hie.terminology.loading_maps import load_map
 from hie.terminology.local_codes import gather, map_answers, work_list
 from hie.terminology.local_codes import unmapped as not_mapped
 from hie.terminology.reading import Progress
 
 MOST_AT_ONCE = 100 << 20
+EDITION = "2.0"  # of the insurance edition's files, where none is named
 
 
 def load(session: Session, args: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:
     """Load what the command line names; return what became of each table. Raises: NotValid, NotLoaded."""
     if args.kind == "base":
         return [asdict(one) for one in load_base(session, progress)]
+    if args.kind == "folder":
+        return [asdict(one) for one in _load_folder(session, args, progress)]
     raw = _read(args.file)
     if args.kind == "resource":
         taken: Counter[str] = Counter()
@@ -33,10 +37,30 @@ def load(session: Session, args: argparse.Namespace, progress: Progress) -> list
             feed(session, type_, id_, resource, None)
             taken[type_] += 1
         return [{"kind": type_, "fate": "taken in", "resources": count} for type_, count in taken.items()]
-    loaded = load_table(
-        session, _kind(args), raw, version=args.version, columns=_columns(args.columns), progress=progress
-    )
-    return [asdict(loaded)]
+    return [asdict(_load_one(session, args.kind, raw, args, progress))]
+
+
+def _load_one(
+    session: Session, kind: str, raw: bytes, args: argparse.Namespace, progress: Progress, version: str = ""
+) -> Loaded:
+    version = args.version or version
+    if kind in MAPS:
+        if args.columns:
+            raise NotValid("A map's columns are called source_code and target_code; --columns is for tables.")
+        system = args.system
+        return load_map(session, MAPS[kind], raw, version=version, source_system=system, progress=progress)
+    columns = _columns(args.columns)
+    table = KINDS[kind] if args.kind == "folder" else _kind(args)
+    return load_table(session, table, raw, version=version, columns=columns, progress=progress)
+
+
+def _load_folder(session: Session, args: argparse.Namespace, progress: Progress) -> list[Loaded]:
+    """Load the files of a folder that have the names under which the insurance edition is published."""
+    folder = Path(args.file or "")
+    found = [(kind, folder / name) for name, kind in FILES.items() if (folder / name).is_file()]
+    if not args.file or not found:
+        raise NotValid(f"Name a folder that holds one of: {', '.join(FILES)}.")
+    return [_load_one(session, kind, _read(str(file)), args, progress, EDITION) for kind, file in found]
 
 
 def _read(file: str | None) -> bytes:
@@ -55,7 +79,8 @@ def _kind(args: argparse.Namespace) -> Kind:
         name = args.system.rpartition(":")[2].rpartition("/")[2]
         return Kind(name, args.system, args.title, args.title, "", "loaded by the operator")
     if args.kind not in KINDS:
-        raise NotValid(f"There is no kind {args.kind}; known are: base, resource, codes, {', '.join(KINDS)}.")
+        known = ", ".join((*KINDS, *MAPS))
+        raise NotValid(f"There is no kind {args.kind}; known are: base, folder, resource, codes, {known}.")
     return KINDS[args.kind]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from hie.schema import CodeSystem, Concept
-from hie.terminology import ucum
+from hie.terminology import chapters, ucum
 from hie.terminology.errors import NotKnown
 from hie.terminology.hierarchy import told_by_form
 
@@ -51,12 +51,16 @@ def shown(display: str, zh: str | None, en: str | None, language: str | None) ->
 
 
 def find(session: Session, system: CodeSystem, code: str) -> Found | None:
-    """Return a concept of a code system, or None; a unit of measure is found by its grammar too."""
+    """Return a concept of a code system, or None; a unit is found by its grammar too, so is a chapter."""
     row = session.scalars(select(Concept).where(*_is(system, code)).limit(1)).first()
     if row is not None:
         return _found(system, row)
     if system.url == ucum.SYSTEM and ucum.is_unit(code):
         return Found(system.url, system.version, code, code, system.name)
+    chapter = chapters.named(system.url, code)
+    if chapter is not None:
+        zh, en = chapter.display, chapter.display_en
+        return Found(system.url, system.version, code, zh, system.name, zh, en, abstract=True)
     return None
 
 

@@ -44,6 +44,9 @@ def feed(
     if plain.get("content") == "not-present" and named(session, CodeSystem, _canonical(plain)) is not None:
         # It only describes a code system whose concepts are here already.
         return
+    if type_ == "ConceptMap" and not plain.get("group") and named(session, ConceptMap, _canonical(plain)):
+        # Likewise the head of a map that is too large to be shown.
+        return
     row = FEEDERS[type_](session, plain)
     row.resource_id, row.is_written, row.facility = id_, True, facility
     session.flush()

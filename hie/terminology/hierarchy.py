@@ -10,9 +10,7 @@ from sqlalchemy.orm import Session
 
 from hie.errors import NotValid
 from hie.schema import CodeSystem, Concept
-
-ICD10 = "http://hl7.org/fhir/sid/icd-10"
-ICD9_CM3 = "http://hl7.org/fhir/sid/icd-9-cm"
+from hie.terminology.chapters import ICD9_CM3, ICD10, chapter_of
 
 # I10.x00x002: category, fourth character, six-character code, extension (insurance edition).
 ICD10_PARTS = re.compile(r"([A-Z][0-9][0-9A-Z])(?:\.([0-9xX+])(?:([0-9xX]{2})(.+)?|.*)?)?")
@@ -55,7 +53,9 @@ def is_subsumed(session: Session, system: str, ancestor: str, code: str) -> bool
 
 def told_by_form(system: str, code: str) -> tuple[str, ...]:
     """Return the codes above a code as its own form tells them, the highest first."""
-    return BY_FORM[system](code) if system in BY_FORM else ()
+    above = BY_FORM[system](code) if system in BY_FORM else ()
+    chapter = chapter_of(system, above[0] if above else code)
+    return (chapter, *above) if chapter is not None and chapter != code and chapter not in above else above
 
 
 def _icd10(code: str) -> tuple[str, ...]:

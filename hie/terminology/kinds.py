@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 
 from hie.terminology import ucum
-from hie.terminology.hierarchy import ICD9_CM3, ICD10
+from hie.terminology.chapters import ICD9_CM3, ICD10
 
 NATIONAL = "urn:oid:2.16.156.10011.2.3.3"
 REGION = "urn:hie:region"
+ICD10_FORM = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Za-z+*†/_.-]+)?")
+ICD9_CM3_FORM = re.compile(r"[0-9]{2}(\.[0-9A-Za-z]+)?")
 
 # Field -> names of its column, as the tables in use have them.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -33,6 +35,7 @@ class Kind:
 
     form: what every code must look like. file: the committed table, of those that are. content: `fragment`
     where the table holds only some codes of the system. source: the standard that the codes are of.
+    is_plain: its tables come as lines of code, space and name too (ZD_INFO.dat).
     """
 
     name: str
@@ -45,6 +48,7 @@ class Kind:
     file: str = ""
     content: str = "complete"
     value_set: str | None = None
+    is_plain: bool = False
     columns: dict[str, tuple[str, ...]] = field(default_factory=lambda: COLUMNS)
 
 
@@ -58,12 +62,12 @@ KINDS: dict[str, Kind] = {
         Kind(
             "icd10", ICD10, "疾病诊断编码 ICD-10", "ICD-10, insurance edition", "",
             "National Healthcare Security Administration, ICD-10 insurance edition; WHO ICD-10",
-            re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Za-z+*†/_.-]+)?"),
+            ICD10_FORM, is_plain=True,
         ),
         Kind(
             "icd9cm3", ICD9_CM3, "手术操作编码 ICD-9-CM-3", "ICD-9-CM-3, insurance edition", "",
             "National Healthcare Security Administration, ICD-9-CM-3 insurance edition",
-            re.compile(r"[0-9]{2}(\.[0-9A-Za-z]+)?"),
+            ICD9_CM3_FORM, is_plain=True,
         ),
         Kind(
             "gb2260", f"{REGION}:gb-t-2260", "行政区划代码", "Administrative divisions of China", "2019-04",
@@ -108,3 +112,44 @@ KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 BASE = tuple(kind for kind in KINDS.values() if kind.file)
+
+
+# Field of a map -> names of its column.
+MAP_COLUMNS: dict[str, tuple[str, ...]] = {
+    "source_code": ("source_code", "source", "临床版编码", "国临编码", "原编码", "旧编码"),
+    "target_code": ("target_code", "target", "医保编码", "医保版编码", "目标编码", "新编码"),
+    "source_display": ("source_display", "临床版名称", "国临名称", "原名称", "旧名称"),
+    "target_display": ("target_display", "医保名称", "医保版名称", "目标名称", "新名称"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MapKind:
+    """A map between two code systems that files are loaded into. form: what codes of both look like."""
+
+    name: str
+    url: str
+    title_en: str
+    source_system: str
+    target_system: str
+    form: re.Pattern[str]
+
+
+MAPS: dict[str, MapKind] = {
+    kind.name: kind
+    for kind in (
+        MapKind(
+            "icd10-map", f"{REGION}:map:icd-10-clinical", "ICD-10, clinical to insurance edition",
+            f"{REGION}:icd-10-clinical", ICD10, ICD10_FORM,
+        ),
+        MapKind(
+            "icd9cm3-map", f"{REGION}:map:icd-9-cm-3-clinical",
+            "ICD-9-CM-3, clinical to insurance edition", f"{REGION}:icd-9-cm-3-clinical", ICD9_CM3,
+            ICD9_CM3_FORM,
+        ),
+    )
+}  # fmt: skip
+# Files as they are published -> kind; a map after the table that its targets are looked up in.
+FILES = {
+    "ZD_INFO.dat": "icd10", "SS_INFO.dat": "icd9cm3", "ZD_MAP.dat": "icd10-map", "SS_MAP.dat": "icd9cm3-map",
+}  # fmt: skip

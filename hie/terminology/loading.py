@@ -16,7 +16,7 @@ from esb.fhir.validation import check_resource
 from hie.errors import Malformed, NotValid
 from hie.schema import CodeSystem
 from hie.terminology.feeding import TABLES
-from hie.terminology.kinds import BASE, Kind
+from hie.terminology.kinds import BASE, Kind, MapKind
 from hie.terminology.reading import NotLoaded, Progress, read_entries
 from hie.terminology.storing import put_code_system
 
@@ -89,8 +89,8 @@ def load_base(session: Session, progress: Progress = silent) -> list[Loaded]:
     return found
 
 
-def resource_id(kind: Kind, version: str) -> str:
-    """Return the id under which a loaded code system is asked for at instance level."""
+def resource_id(kind: Kind | MapKind, version: str) -> str:
+    """Return the id under which a loaded code system or map is asked for at instance level."""
     plain = f"{kind.name}-{version}".lower()
     return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in plain)[:64]
 

@@ -45,7 +45,7 @@ def read_entries(raw: bytes, kind: Kind, columns: Mapping[str, str], progress: P
     entries: list[Entry] = []
     first_at: dict[str, int] = {}
     problems: list[Issue] = []
-    for line, row in rows_of(text_of(raw), kind.columns, columns, ("code", "display")):
+    for line, row in _rows(text_of(raw), kind, columns):
         problem = _problem(row, kind, first_at)
         if problem:
             problems.append(Issue(f"line {line}", problem))
@@ -65,6 +65,19 @@ def read_entries(raw: bytes, kind: Kind, columns: Mapping[str, str], progress: P
         raise NotLoaded("The file has no line but its heading.")
     progress(len(entries))
     return entries
+
+
+def _rows(text: str, kind: Kind, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    if kind.is_plain and not columns and kind.form.fullmatch(next(words_of(text), (0, [""]))[1][0]):
+        return ((line, {"code": one[0], "display": " ".join(one[1:])}) for line, one in words_of(text))
+    return rows_of(text, kind.columns, columns, ("code", "display"))
+
+
+def words_of(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the words of each line that is not empty."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if words := content.split():
+            yield line, words
 
 
 def check(problems: list[Issue]) -> None:

@@ -54,7 +54,7 @@ class VisitMaker:
         visit = Visit(
             known, f"{_LETTERS[kind]}{digits}", kind, start, end if end < self.until else None, doctor,
             f"{rng.randint(1, 60):02d}床" if days else "", cause.main.complaint if cause.main else "健康体检",
-            diagnoses or [("Z00.000x001", "健康查体")],
+            diagnoses or [("Z00.001", "健康查体")],
         )  # fmt: skip
         ledger = money.Ledger(visit, digits)
         if kind == "outpatient" and rng.random() < 0.22:
