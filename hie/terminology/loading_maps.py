@@ -72,7 +72,7 @@ def _names(session: Session, target: CodeSystem | None) -> dict[str, str] | None
     if target is None or target.content != "complete":
         return None
     wanted = select(Concept.code, Concept.display).where(Concept.system_id == target.id)
-    return dict(session.execute(wanted).tuples().all())
+    return {row.code: row.display for row in session.execute(wanted)}
 
 
 def _pairs(
