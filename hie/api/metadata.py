@@ -15,7 +15,8 @@ from hie.api import answers, asking, persons
 from hie.api.operations import Operation, operations_of
 from hie.api.routes import OF_A_TYPE, OF_THE_SYSTEM, Route, of_type, routes_of
 from hie.repository.conditions import modifiers_of
-from hie.repository.definitions import indexed_parameters
+from hie.repository.definitions import EVERY_TYPE, indexed_parameters
+from hie.repository.includes import may_point
 from hie.security import trail
 from hie.security.access import access
 
@@ -109,7 +110,9 @@ def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
             "referencePolicy": ["literal", "logical", "local"],
         }
     if includes := _includes(type_):
-        described["searchInclude"] = includes
+        described["searchInclude"] = ["*", *includes]
+    if pointing := _pointing().get(type_):
+        described["searchRevInclude"] = ["*", *pointing]
     described["searchParam"] = search_parameters(type_)
     if operations := _operations([*operations_of("type", type_), *operations_of("instance", type_)]):
         described["operation"] = operations
@@ -142,3 +145,16 @@ def _includes(type_: str) -> list[str]:
     if type_ in asking.MADE_BY_THE_HUB:
         return []
     return [f"{type_}:{code}" for code, p in indexed_parameters(type_).items() if p.kind == "reference"]
+
+
+@lru_cache(maxsize=1)
+def _pointing() -> dict[str, list[str]]:
+    """Return, by type, the reference parameters by which others may point at it."""
+    found: dict[str, list[str]] = {type_: [] for type_ in EVERY_TYPE}
+    for source in EVERY_TYPE:
+        for code, parameter in indexed_parameters(source).items():
+            if parameter.kind == "reference":
+                for type_ in EVERY_TYPE:
+                    if may_point(parameter, type_):
+                        found[type_].append(f"{source}:{code}")
+    return found

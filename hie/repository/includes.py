@@ -118,7 +118,7 @@ class Bringing:
                 (parameter, type_)
                 for parameter in _references(source, include.code)
                 for type_ in ids
-                if _may_point(parameter, type_)
+                if may_point(parameter, type_)
             ]
             if asked:
                 self._add(source, any_points_at(source, asked, ids))
@@ -160,7 +160,8 @@ def _references(type_: str, code: str) -> list[Parameter]:
     return [parameter for parameter in found if parameter.kind == "reference" and parameter.paths]
 
 
-def _may_point(parameter: Parameter, type_: str) -> bool:
+def may_point(parameter: Parameter, type_: str) -> bool:
+    """Say whether a reference parameter may lead to a type."""
     stated = {path.target for path in parameter.paths} - {None}
     return type_ in (stated or parameter.targets or (type_,))
 

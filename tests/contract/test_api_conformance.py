@@ -14,7 +14,9 @@ from esb.fhir.search_parameters import PARAMETERS, Parameter
 from esb.fhir.validation import is_valid
 from hie.api import asking, routes
 from hie.repository.conditions import modifiers_of
+from hie.repository.controls import CONTROLS
 from hie.repository.definitions import indexed_parameters
+from hie.repository.wanted import Query, Target
 from hie.security.access import access_of
 from hie.terminology.feeding import feed
 from tests.hub_world import JSON, Caller, application, is_outcome
@@ -188,6 +190,21 @@ def test_each_stated_search_parameter_is_answered_with_each_of_its_modifiers(
             if answer.status_code != 200:
                 wrong.append((name, answer.status_code, answer.get_json()["issue"]))
     assert wrong == []
+
+
+def test_each_stated_include_is_understood(statement: dict[str, Any]) -> None:
+    stated = 0
+    for name, key in (("_include", "searchInclude"), ("_revinclude", "searchRevInclude")):
+        for one in statement["rest"][0]["resource"]:
+            for value in one.get(key, ()):
+                CONTROLS[name](Query(Target(one["type"], (one["type"],))), "", value)
+                stated += 1
+    assert stated > 10_000
+    assert {"*", "Observation:patient", "Provenance:target"} <= set(
+        described(statement, "Patient")["searchRevInclude"]
+    )
+    assert "Observation:patient" not in described(statement, "Organization")["searchRevInclude"]
+    assert "searchRevInclude" not in described(statement, "AuditEvent")
 
 
 @pytest.mark.parametrize("type_", ["Patient", "Observation"])
