@@ -15,7 +15,8 @@ from werkzeug.http import parse_options_header
 
 from esb.fhir import lexemes
 from esb.fhir.types import RESOURCE_TYPES
-from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, TooLarge
+from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, NotValid, TooLarge
+from hie.repository.query import FORM
 from hie.repository.search import Search
 from hie.security.actor import Actor
 from hie.security.hub import Hub
@@ -119,6 +120,16 @@ def check_accept(*, in_parts: bool = False) -> None:
     accepted = request.headers.get("Accept") or "*/*"
     if not any(word in accepted for word in ("json", "*/*", "application/*")):
         raise NotAcceptable
+
+
+def check_no_criteria(instead: str) -> None:
+    """Check that the address of a write holds nothing that would go unread. Raises: NotValid.
+
+    Args:
+        instead: where a condition goes.
+    """
+    if request.query_string and not request.args.keys() <= FORM:
+        raise NotValid(f"A write of one resource takes no search parameters in its address; {instead}.")
 
 
 def body_bytes() -> bytes:

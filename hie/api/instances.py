@@ -18,6 +18,10 @@ from hie.repository.contents import BINARY
 from hie.repository.writes import Write
 from hie.security.access import access
 
+# Where criteria go that stand in the address of a write.
+OF_A_CREATE = "put a condition into If-None-Exist, and search by POST to Type/_search"
+OF_AN_ID = "name an id, as in Type/id, or criteria, as in Type?identifier=..., not both"
+
 
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
@@ -73,6 +77,7 @@ def create(type_: str) -> Response:
     """Store a new resource under an id of ours; If-None-Exist makes it conditional."""
     asking.check_accept()
     decision = asking.permitted("create", type_)
+    asking.check_no_criteria(OF_A_CREATE)
     resource = body_of_type(type_)
     criteria = request.headers.get("If-None-Exist")
     now = asking.now()
@@ -101,6 +106,7 @@ def update(type_: str, id_: str) -> Response:
     """Store a new version of a resource, or the first one under the asker's own id."""
     asking.check_accept()
     asking.permitted("update", type_)
+    asking.check_no_criteria(OF_AN_ID)
     resource = body_of_type(type_)
     if resource.get("id") != id_:
         raise NotValid("The id in the body must be the id in the address.")
@@ -113,6 +119,7 @@ def patch(type_: str, id_: str) -> Response:
     """Apply a JSON Patch (RFC 6902) or a FHIRPath Patch (a Parameters) to a resource."""
     asking.check_accept()
     decision = asking.permitted("patch", type_)
+    asking.check_no_criteria(OF_AN_ID)
     sent = patches.from_body()
     write = Write("patch", type_, id_, None, asking.actor().facility, if_match=asking.if_match(), patch=sent)
     now = asking.now()
@@ -128,6 +135,7 @@ def delete(type_: str, id_: str) -> Response:
     """Delete a resource; its versions stay. Deleting what is not there is no error."""
     asking.check_accept()
     asking.permitted("delete", type_)
+    asking.check_no_criteria(OF_AN_ID)
     write = Write("delete", type_, id_, None, asking.actor().facility, if_match=asking.if_match())
     return _write(write, "D", "delete")
 

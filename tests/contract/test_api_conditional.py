@@ -96,3 +96,19 @@ def test_a_conditional_update_changes_the_one_that_matches(call: Caller) -> None
     assert (second.status_code, second.get_json()["id"]) == (200, first.get_json()["id"])
     created(call, patient("18"))
     assert call("PUT", path, patient("18")).status_code == 412
+
+
+@pytest.mark.parametrize(("method", "rest"), [("POST", ""), ("PUT", "/x"), ("PATCH", "/x"), ("DELETE", "/x")])
+def test_criteria_in_the_address_of_a_write_of_one_resource_are_refused(
+    call: Caller, method: str, rest: str
+) -> None:
+    body = patient("criteria") | ({"id": "x"} if rest else {})
+    answer = call(method, f"/Patient{rest}?identifier=criteria", json.dumps(body).encode())
+    assert answer.status_code == 400, answer.get_json()
+    assert "no search parameters" in answer.get_json()["issue"][0]["diagnostics"]
+    assert ids(call("GET", "/Patient?identifier=criteria")) == []
+
+
+def test_the_form_of_the_answer_may_stand_in_the_address_of_a_create(call: Caller) -> None:
+    body = json.dumps(patient("formed")).encode()
+    assert call("POST", "/Patient?_format=json&_pretty=true", body).status_code == 201
