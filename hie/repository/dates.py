@@ -10,9 +10,13 @@ from typing import Any
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 Range = tuple[datetime, datetime]
+# The first and the last year there are stand for no beginning and no end: a day each, so that dates in them
+# are found, and nothing reaches beyond what every time zone can show.
+FIRST_YEAR: Range = EARLIEST, EARLIEST + timedelta(days=1)
+LAST_YEAR: Range = LATEST - timedelta(days=1), LATEST
 
 SHAPE = re.compile(
-    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?)?)?",
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?)?)?",
     re.ASCII,
 )
 
@@ -27,14 +31,13 @@ def span(text: str, zone: tzinfo) -> Range | None:
     try:
         tz = _zone(offset) if offset else zone
         at = datetime(int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), tzinfo=tz)
-        if at.year == LATEST.year:
-            # Systems write the last day there is for an open end: what follows it has no date.
-            return LATEST, LATEST
+        if at.year in (EARLIEST.year, LATEST.year):
+            return FIRST_YEAR if at.year == EARLIEST.year else LAST_YEAR
         at += timedelta(seconds=min(int(second or 0), 59))
         if fraction:
             at += timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
-            return _clamped(at), _clamped(at + timedelta(milliseconds=1))
-        return _clamped(at), _clamped(_end(at, month, day, hour, second))
+            return at.astimezone(UTC), (at + timedelta(milliseconds=1)).astimezone(UTC)
+        return at.astimezone(UTC), _end(at, month, day, hour, second).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -57,14 +60,6 @@ def _zone(offset: str) -> tzinfo:
         return UTC
     sign = -1 if offset[0] == "-" else 1
     return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[4:6])))
-
-
-def _clamped(at: datetime) -> datetime:
-    if at.year <= 1:
-        return EARLIEST
-    if at.year >= 9999:
-        return LATEST
-    return at.astimezone(UTC)
 
 
 def span_of(value: Any, zone: tzinfo) -> Range | None:

@@ -1,6 +1,6 @@
 """A date is the range of instants it covers, a day without an offset a day in Shanghai."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -33,14 +33,22 @@ def test_a_partial_date_covers_all_of_it(text: str, begin: str, end: str) -> Non
 @pytest.mark.parametrize(
     "text", ["9999", "9999-12", "9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-08:00"]
 )
-def test_an_end_that_is_open_is_the_last_date_there_is(text: str) -> None:
-    assert span(text, ZONE) == (LATEST, LATEST)
+def test_the_last_year_is_the_last_day_there_is_and_ends_as_what_is_open(text: str) -> None:
+    assert span(text, ZONE) == (LATEST - timedelta(days=1), LATEST)
+
+
+def test_the_year_before_the_last_ends_where_the_last_day_there_is_has_not_begun() -> None:
+    assert span("9998-12-31", ZONE) == (at("9998-12-30T16:00"), at("9998-12-31T16:00"))
 
 
 def test_the_first_date_there_is_has_no_date_before_it() -> None:
     for text in ("0001-01-01T00:00:00+08:00", "0001-01-01T00:00:00.000+08:00"):
         found = span(text, ZONE)
-        assert found is not None and found[0] == EARLIEST
+        assert found == (EARLIEST, EARLIEST + timedelta(days=1))
+
+
+def test_a_fraction_of_a_second_has_any_number_of_digits() -> None:
+    assert span("2024-02-29T10:00:05.5000000000001Z", ZONE) == span("2024-02-29T10:00:05.5Z", ZONE)
 
 
 @pytest.mark.parametrize(

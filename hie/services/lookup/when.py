@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from hie.repository.dates import EARLIEST, LATEST, span
+from hie.repository.dates import EARLIEST, LAST_YEAR, span
 
 # Where a date is not known, or is the first there is: some systems write that for "not known".
 LONG_AGO = EARLIEST
 # Where a date is the last there is: systems write that for an end that is open.
-FAR_OFF = LATEST
+FAR_OFF = LAST_YEAR[0]
 _DAY = 10
 
 
