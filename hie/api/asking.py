@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -17,7 +18,7 @@ from esb.fhir import lexemes
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, NotValid, TooLarge
 from hie.repository.query import FORM
-from hie.repository.search import Search
+from hie.repository.search import Search, Target
 from hie.security.actor import Actor
 from hie.security.hub import Hub
 from hie.security.policy import Decision, decide
@@ -92,6 +93,13 @@ def permitted(action: str, resource_type: str) -> Decision:
 def search_by(session: Session, where: ColumnElement[bool]) -> Search:
     """Return what a search of this request needs."""
     return Search(session, where, hub().config.zone, page_secret(), now(), reach)
+
+
+def search_of(session: Session, target: Target, where: ColumnElement[bool]) -> Search:
+    """Return what a search needs; its statement is kept where the policy keeps its condition."""
+    how = search_by(session, where)
+    is_kept = len(target.types) == 1 and where is reach(target.types[0])
+    return replace(how, is_kept=True) if is_kept else how
 
 
 def page_secret() -> bytes:

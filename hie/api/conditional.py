@@ -14,6 +14,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.api import asking
 from hie.api.recording import NEUTRAL
 from hie.errors import NotPermitted, NotValid, PreconditionFailed
+from hie.repository.conditions import Condition
 from hie.repository.query import FORM, Reading, parse
 from hie.schema.repository import Resource
 
@@ -23,7 +24,7 @@ SINGLING = frozenset({"identifier", "_id", "url"})
 LOCKS = 4096
 FIRST_LOCK = 0x434F4E44 << 32
 
-Conditions = Sequence[ColumnElement[bool]]
+Conditions = Sequence[Condition]
 
 
 @dataclass(frozen=True, slots=True)

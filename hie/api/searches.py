@@ -14,6 +14,7 @@ from hie.api import answers, asking, binaries
 from hie.api.shaping import shaped
 from hie.errors import NotFound, NotPermitted, NotSupported, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
+from hie.repository.conditions import Condition
 from hie.repository.definitions import APART, EVERY_TYPE
 from hie.repository.explaining import explained
 from hie.repository.includes import included
@@ -112,7 +113,7 @@ def _answer_compartment(compartment: str, id_: str, inner: str, params: Params) 
     return _answer("search-compartment", Target(path, (inner,), within), decision.where, params, id_)
 
 
-def _answer_several(path: str, params: Params, within: ColumnElement[bool] | None) -> Response:
+def _answer_several(path: str, params: Params, within: Condition | None) -> Response:
     asking.check_accept(in_parts=True)
     named = [value for name, value in params if name == "_type"]
     if named:
@@ -180,7 +181,7 @@ def searchset(
     """
     if not APART.isdisjoint(target.types):
         raise NotSupported("AuditEvent and Person are searched by themselves: AuditEvent?patient=Patient/...")
-    how = asking.search_by(session, where)
+    how = asking.search_of(session, target, where)
     page = search(how, target, params, strict=asking.is_strict())
     remarks = list(page.remarks)
     query = page.query

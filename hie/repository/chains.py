@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 import orjson
@@ -25,7 +25,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    not_,
     or_,
     select,
     true,
@@ -38,6 +37,7 @@ from hie.errors import NotSupported
 from hie.repository import definitions, tokens
 from hie.repository.conditions import LOGICAL_ID, REFERENCE, Condition, Manner, condition, has_any, points_at
 from hie.repository.definitions import EVERY_TYPE
+from hie.repository.reference_conditions import is_here
 from hie.repository.unknown import Unknown, no_parameter, unknown
 from hie.schema.repository import Resource, ResourceKey
 
@@ -141,15 +141,10 @@ def _pointing(type_: str, parameter: Parameter, target: str, matching: Condition
         if path.target not in (None, target):
             continue
         if name == definitions.subject_path(type_) and target == "Patient":
-            found.append(and_(Resource.compartment.in_(inner), _is_here(name)))
+            found.append(and_(Resource.compartment.in_(inner), is_here(name)))
         else:
             found.append(_carries_one_of(_token_of(name, target, Resource.id), inner))
     return or_(*found)
-
-
-def _is_here(path: str) -> Condition:
-    """Return the condition that a resource's subject is the patient it is kept with."""
-    return not_(has_any([tokens.elsewhere(path)], Manner(UTC, within_patients=True)))
 
 
 def _token_of(path: str, type_: str, id_: Any) -> ColumnElement[int]:
@@ -203,7 +198,7 @@ def _pointed_at(type_: str, source: str, path: Path, matching: Condition, how: R
     name = definitions.path_name(source, path)
     pointing = _within(source, matching, how)
     if type_ == "Patient" and name == definitions.subject_path(source):
-        inner = select(Resource.compartment).where(*pointing, _is_here(name)).distinct().correlate(None)
+        inner = select(Resource.compartment).where(*pointing, is_here(name)).distinct().correlate(None)
         few = how.session.scalars(inner.limit(FEW + 1)).all()
         return _by_ids(type_, few) if len(few) <= FEW else Resource.id.in_(inner)
     some = select(Resource.content).where(*pointing).limit(FEW + 1).correlate(None)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
-from sqlalchemy import and_, exists, or_
+from sqlalchemy import ColumnElement, and_, exists, or_
 
 from esb.fhir.search_parameters import Parameter
 from hie.repository import definitions
 from hie.repository.dates import EARLIEST, LATEST, Range, span
 from hie.repository.matching import Condition, Manner, bad_value, refuse
+from hie.repository.shaped import INSTANT, Shape, Shaped, any_of
 from hie.schema.repository import Resource, SearchDate
 
 PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d.*)")
@@ -21,12 +22,10 @@ PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d.*)")
 def by_date(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     """Return the condition of a date parameter; values are ranges, and so is what is asked for."""
     refuse(parameter.code, modifier)
-    spans = [_prefixed(parameter, value, how.zone) for value in values]
+    spans = [_widened(*_prefixed(parameter, value, how.zone)) for value in values]
     if parameter.code == definitions.primary_date(type_):
-        return or_(
-            *(_compare(prefix, wanted, Resource.date_low, Resource.date_high) for prefix, wanted in spans)
-        )
-    within = or_(*(_compare(prefix, wanted, SearchDate.low, SearchDate.high) for prefix, wanted in spans))
+        return any_of([Shaped(BY_MAIN_DATE[prefix], wanted) for prefix, wanted in spans])
+    within = or_(*(COMPARISONS[prefix](*wanted, SearchDate.low, SearchDate.high) for prefix, wanted in spans))
     return exists_date(type_, parameter, within)
 
 
@@ -54,13 +53,17 @@ def _prefixed(parameter: Parameter, value: str, zone: tzinfo) -> tuple[str, Rang
     return found[1] or "eq", wanted
 
 
-def _compare(prefix: str, wanted: Range, low: Any, high: Any) -> Condition:
-    """Compare the half-open range [low, high) of a resource with the one asked for (search.html#prefix)."""
+def _widened(prefix: str, wanted: Range) -> tuple[str, Range]:
+    """Return a prefix with its range, which `ap` widens by a tenth at each end, within what a date can be."""
+    if prefix != "ap":
+        return prefix, wanted
     start, end = wanted
-    return COMPARISONS[prefix](start, end, low, high)
+    tenth = (end - start) / 10
+    return prefix, (start - min(tenth, start - EARLIEST), end + min(tenth, LATEST - end))
 
 
-COMPARISONS: dict[str, Callable[[datetime, datetime, Any, Any], Condition]] = {
+# Of the half-open range [low, high) of a resource and the one asked for (search.html#prefix).
+COMPARISONS: dict[str, Callable[[Any, Any, Any, Any], ColumnElement[bool]]] = {
     "eq": lambda start, end, low, high: and_(low >= start, low < end, high <= end),
     "ne": lambda start, end, low, high: or_(low < start, high > end),
     "gt": lambda start, end, low, high: high > end,
@@ -69,14 +72,15 @@ COMPARISONS: dict[str, Callable[[datetime, datetime, Any, Any], Condition]] = {
     "le": lambda start, end, low, high: and_(low < end, or_(low < start, high <= end)),
     "sa": lambda start, end, low, high: low >= end,
     "eb": lambda start, end, low, high: high <= start,
-    "ap": lambda start, end, low, high: and_(low < _about(start, end)[1], high > _about(start, end)[0]),
+    "ap": lambda start, end, low, high: and_(low < end, high > start),
 }
 
 
-def _about(start: datetime, end: datetime) -> Range:
-    """Return a range widened by a tenth at each end, within what a date can be."""
-    tenth = (end - start) / 10
-    return start - min(tenth, start - EARLIEST), end + min(tenth, LATEST - end)
+def _by_main_date(prefix: str, start: Any, end: Any) -> ColumnElement[bool]:
+    return COMPARISONS[prefix](start, end, Resource.date_low, Resource.date_high)
+
+
+BY_MAIN_DATE = {prefix: Shape(_by_main_date, (prefix,), (INSTANT, INSTANT)) for prefix in COMPARISONS}
 
 
 def at(parameter: Parameter, value: str, zone: tzinfo, column: Any) -> Condition:

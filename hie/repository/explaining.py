@@ -46,8 +46,8 @@ def explained(
     """
     with bounded(how.session, params):
         query = parse(target, params, how.reading(strict=strict))
-        keys = ordering.sort_keys(target.types, query.sort)
-        page = statement(query, conditions_of(query, how.where), keys, None)
+        keys = ordering.sort_keys(target.types, tuple(query.sort))
+        page = statement(conditions_of(query, how.where), keys, query.count + 1)
         plan = "\n".join(how.session.execute(Explain(page)).scalars())
     shown: list[dict[str, Any]] = [
         {"name": "understood", "part": [_text("parameter", name), _text("as", understood(target, name))]}

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, any_, cast, func, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, any_, cast, func, select, text
 from sqlalchemy.orm import Session
 
 from hie.errors import Issue, NotSupported, NotValid
 from hie.repository import tokens
+from hie.repository.shaped import NUMBERS, Condition, Shape, Shaped
 from hie.schema.repository import Resource, SearchText
 
 MOST_VALUES = 1000
 MOST_TEXTS = 2000  # different texts that the token index is asked for at once
-Condition = ColumnElement[bool]
 EMPTY = text("'{}'::bigint[]")
 
 
@@ -83,11 +82,16 @@ def refuse(code: str, modifier: str, *known: str) -> None:
 
 def has_any(numbers: Sequence[int], how: Manner | None = None) -> Condition:
     """Return the condition that a resource carries at least one of some tokens."""
-    carried: Any = Resource.tokens
-    if how is not None and how.within_patients:
-        # An expression that no index is built on.
-        carried = func.coalesce(Resource.tokens, EMPTY)
-    return carried.bool_op("&&")(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
+    return Shaped(OF_FEW if how is not None and how.within_patients else OF_MANY, (list(numbers),))
+
+
+def _carries(is_of_few: bool, numbers: ColumnElement[Any]) -> ColumnElement[bool]:
+    # The first is an expression that no index is built on.
+    carried: Any = func.coalesce(Resource.tokens, EMPTY) if is_of_few else Resource.tokens
+    return carried.bool_op("&&")(cast(numbers, NUMBERS))
+
+
+OF_FEW, OF_MANY = Shape(_carries, (True,), (NUMBERS,)), Shape(_carries, (False,), (NUMBERS,))
 
 
 def has_text_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> Condition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, or_, tuple_
@@ -30,7 +31,8 @@ class SortKey:
         return term.nulls_last() if self.may_miss else term
 
 
-def sort_keys(types: Sequence[str], sort: Sequence[Sorting]) -> list[SortKey]:
+@lru_cache(maxsize=1000)
+def sort_keys(types: tuple[str, ...], sort: tuple[Sorting, ...]) -> tuple[SortKey, ...]:
     """Return the columns to sort by, ending with what tells two apart; newest first if nothing was asked."""
     keys = []
     down = sort[-1].descending if sort else True
@@ -45,7 +47,7 @@ def sort_keys(types: Sequence[str], sort: Sequence[Sorting]) -> list[SortKey]:
     if not sort:
         keys = [SortKey(Resource.updated_at, True, True)]
     keys.append(SortKey(Resource.id, down))
-    return keys if len(types) == 1 else [*keys, SortKey(Resource.type, down)]
+    return tuple(keys) if len(types) == 1 else (*keys, SortKey(Resource.type, down))
 
 
 def behind(keys: Sequence[SortKey], values: Sequence[Any]) -> Condition:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import and_, false, not_, or_
+from sqlalchemy import ColumnElement, and_, any_, cast, false, not_
 
 from esb.fhir.search_parameters import Parameter, Path
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotSupported
 from hie.repository import definitions, tokens
 from hie.repository.matching import Condition, Manner, has_any, refuse, split_values, unescape
+from hie.repository.shaped import TEXT, TEXTS, Shape, Shaped, any_of
 from hie.repository.token_conditions import coded
 from hie.schema.repository import Resource
 
@@ -46,10 +49,10 @@ def by_reference(
             if "://" in value and name != subject:
                 # As an absolute URL it may point to another server.
                 wanted.append(tokens.by_reference(name, value.partition("/_history/")[0]))
-    conditions = [kept_with(type_, patients)] if patients else []
+    conditions: list[Condition] = [kept_with(type_, patients)] if patients else []
     if wanted:
         conditions.append(has_any(wanted))
-    return or_(false(), *conditions)
+    return any_of(conditions) if conditions else false()
 
 
 def is_within_patients(type_: str, parameter: Parameter, modifier: str, raw: str) -> bool:
@@ -66,8 +69,26 @@ def is_within_patients(type_: str, parameter: Parameter, modifier: str, raw: str
 def kept_with(type_: str, patients: Sequence[str]) -> Condition:
     """Return the condition that the subject of a resource is one of some patients."""
     subject = definitions.subject_path(type_) or ""
-    within = Resource.compartment.in_(patients) if len(patients) > 1 else Resource.compartment == patients[0]
-    return and_(within, not_(has_any([tokens.elsewhere(subject)], Manner(UTC, within_patients=True))))
+    one, some = _kept_with(subject)
+    return Shaped(one, (patients[0],)) if len(patients) == 1 else Shaped(some, (list(patients),))
+
+
+@lru_cache(maxsize=1000)
+def _kept_with(subject: str) -> tuple[Shape, Shape]:
+    return Shape(_kept_with_one, (subject,), (TEXT,)), Shape(_kept_with_some, (subject,), (TEXTS,))
+
+
+def _kept_with_one(subject: str, patient: ColumnElement[str]) -> ColumnElement[bool]:
+    return and_(Resource.compartment == patient, is_here(subject))
+
+
+def _kept_with_some(subject: str, patients: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(Resource.compartment == any_(cast(patients, TEXTS)), is_here(subject))
+
+
+def is_here(subject: str) -> ColumnElement[bool]:
+    """Return the condition that a resource's subject is the patient it is kept with."""
+    return not_(has_any([tokens.elsewhere(subject)], Manner(UTC, within_patients=True)))
 
 
 def pointed_at(parameter: Parameter, path: Path, modifier: str, value: str) -> list[str]:
@@ -118,7 +139,7 @@ def any_points_at(
                 subjects |= dict.fromkeys(ids[target])
             else:
                 wanted |= dict.fromkeys(tokens.by_reference(name, f"{target}/{id_}") for id_ in ids[target])
-    conditions = [kept_with(type_, list(subjects))] if subjects else []
+    conditions: list[Condition] = [kept_with(type_, list(subjects))] if subjects else []
     if wanted:
         conditions.append(has_any(list(wanted)))
-    return or_(false(), *conditions)
+    return any_of(conditions) if conditions else false()

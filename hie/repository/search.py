@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from psycopg.errors import QueryCanceled
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, cast, func, literal, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import UserDefinedType
 
+from esb.prepared import Prepared
 from hie.errors import Issue, NotSupported
 from hie.repository import ordering
 from hie.repository.chains import Reach
@@ -25,7 +27,9 @@ from hie.repository.conditions import Condition
 from hie.repository.ordering import SortKey
 from hie.repository.paging import make_cursor, query_digest, read_cursor
 from hie.repository.query import Query, Reading, Target, parse
-from hie.schema.driver import driver
+from hie.repository.shaped import Shape, Shaped, places, values
+from hie.repository.wanted import Sorting
+from hie.schema.driver import driver, run
 from hie.schema.repository import Resource, Xid8
 
 Match = tuple[str, str, bytes]
@@ -69,6 +73,7 @@ class Search:
 
     where: the policy's condition. secret: seals the page links. zone: what a day means.
     reach: the policy's condition for the types that chains and includes go through; `where` if not given.
+    is_kept: `where` is the same object in every search with this reach, so that statements are kept.
     """
 
     session: Session
@@ -77,6 +82,7 @@ class Search:
     secret: bytes
     now: datetime
     reach: Reach | None = None
+    is_kept: bool = False
 
     def reading(self, *, strict: bool) -> Reading:
         """Return how the parameters are read."""
@@ -114,15 +120,14 @@ def search(
     """
     with bounded(how.session, params):
         query = parse(target, params, how.reading(strict=strict))
-        conditions = conditions_of(query, how.where)
-        total = _count(how.session, conditions) if query.total or query.only_count else None
+        total = _count(how, query) if query.total or query.only_count else None
         if query.only_count:
             return Page([], None, total, query.remarks, query.used, query)
         digest = query_digest(query.target.path, query.used)
-        keys = ordering.sort_keys(query.target.types, query.sort)
+        keys = ordering.sort_keys(query.target.types, tuple(query.sort))
         given = [value for name, value in params if name == "_cursor"]
         last = read_cursor(how.secret, digest, how.now, given[0]) if given else None
-        found = how.session.execute(statement(query, conditions, keys, last)).all()
+        found = _found(how, query, keys, last)
     cursor = None
     if len(found) > query.count:
         values = [ordering.plain(value) for value in found[query.count - 1][5:]]
@@ -142,12 +147,16 @@ def conditions_of(query: Query, where: ColumnElement[bool]) -> list[Condition]:
 
 
 def statement(
-    query: Query, conditions: Sequence[Condition], keys: Sequence[SortKey], last: Sequence[Any] | None
+    conditions: Sequence[Condition],
+    keys: Sequence[SortKey],
+    most: int | ColumnElement[int],
+    last: Sequence[Any] | None = None,
 ) -> Select[Any]:
     """Return the one statement of a page.
 
     Args:
-        last: of a later page, the instant and snapshot of page one and the sort values of the last shown.
+        most: rows that it gives. last: of a later page, the instant and snapshot of page one and the sort
+            values of the last shown.
     """
     seen: list[Condition] = []
     if last is not None:
@@ -155,12 +164,35 @@ def statement(
         seen.append(_was_there(datetime.fromisoformat(last[0]), last[1]))
     stored = (Resource.type, Resource.id, Resource.content, Resource.compartment)
     columns = (*stored, SEEN_NOW, *(key.column for key in keys))
-    return (
-        select(*columns)
-        .where(*conditions, *seen)
-        .order_by(*(key.order() for key in keys))
-        .limit(query.count + 1)
-    )
+    return select(*columns).where(*conditions, *seen).order_by(*(key.order() for key in keys)).limit(most)
+
+
+def _found(
+    how: Search, query: Query, keys: Sequence[SortKey], last: Sequence[Any] | None
+) -> Sequence[Sequence[Any]]:
+    """Return the rows of a page and, where there are more, one of the next."""
+    shaped = [each for each in query.conditions if isinstance(each, Shaped)]
+    is_kept = how.is_kept and last is None and query.target.within is None
+    if not is_kept or len(shaped) < len(query.conditions):
+        conditions = conditions_of(query, how.where)
+        return how.session.execute(statement(conditions, keys, query.count + 1, last)).all()
+    shapes = tuple(each.shape for each in shaped)
+    prepared = _first_page(query.target.types, how.where, shapes, tuple(query.sort))
+    return run(how.session, prepared, values(shaped) | {"most": query.count + 1}).fetchall()
+
+
+@lru_cache(maxsize=2000)
+def _first_page(
+    types: tuple[str, ...], where: ColumnElement[bool], shapes: tuple[Shape, ...], sort: tuple[Sorting, ...]
+) -> Prepared:
+    """Return the statement of first pages that differ in the values asked for alone.
+
+    Args:
+        where: the policy's condition, which is the same object for the same reach.
+    """
+    conditions = conditions_of(Query(Target("", types), [*places(shapes)]), where)
+    keys = ordering.sort_keys(types, sort)
+    return Prepared(statement(conditions, keys, bindparam("most", type_=Integer)))
 
 
 def _was_there(began: datetime, seen: str) -> Condition:
@@ -172,8 +204,9 @@ def _was_there(began: datetime, seen: str) -> Condition:
     return or_(there, Resource.xid == cast(literal(own, Text), Xid8)) if own else there
 
 
-def _count(session: Session, conditions: Sequence[Condition]) -> int:
-    return session.execute(select(func.count()).select_from(Resource).where(*conditions)).scalar_one()
+def _count(how: Search, query: Query) -> int:
+    counted = select(func.count()).select_from(Resource).where(*conditions_of(query, how.where))
+    return how.session.execute(counted).scalar_one()
 
 
 def is_quick(params: Sequence[tuple[str, str]]) -> bool:
@@ -200,6 +233,8 @@ def bounded(session: Session, params: Sequence[tuple[str, str]]) -> Iterator[Non
     session.execute(text(f"SET LOCAL statement_timeout = '{MOST_SECONDS}s'"))
     try:
         yield
+    except QueryCanceled:
+        raise TooCostly from None
     except OperationalError as error:
         if isinstance(error.orig, QueryCanceled):
             raise TooCostly from None

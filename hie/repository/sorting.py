@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Double, Text, case, cast, collate, func, select
@@ -47,10 +48,12 @@ class SortColumn:
     may_miss: bool = True
 
 
+@lru_cache(maxsize=2000)
 def sort_column(type_: str, parameter: Parameter, *, descending: bool = False) -> SortColumn:
     """Return what resources of a type are sorted by under a search parameter.
 
-    Its values are datetimes, texts, numbers or None, and stand on a page link as JSON.
+    It is the same object for the same arguments. Its values are datetimes, texts, numbers or None, and stand
+    on a page link as JSON.
 
     Raises: NotSupported for a composite or a special one, which have no order.
     """

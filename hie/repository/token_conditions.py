@@ -24,6 +24,7 @@ from hie.repository.matching import (
     split_bars,
     unescape,
 )
+from hie.repository.shaped import any_of
 from hie.schema.repository import Resource, ResourceKey, SearchText
 
 MOST_CODES = 50_000
@@ -63,7 +64,7 @@ def by_token(
                 absent.append(not_(has_any([tokens.by_code(name, "true")], how)))
             else:
                 wanted.append(coded(name, path, value))
-    found = or_(has_any(wanted, how), *absent)
+    found = any_of([has_any(wanted, how), *absent])
     return not_(found) if modifier == "not" else found
 
 

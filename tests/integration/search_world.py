@@ -1,5 +1,6 @@
 """Helpers of the search tests: keep resources, ask, and get ids."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from hie.repository.writes import Write
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
 LOINC = "http://loinc.org"
+EVERYBODY = sa.true()
 UCUM = "http://unitsofmeasure.org"
 
 
@@ -23,9 +25,11 @@ def keep(session: Session, *resources: dict[str, Any]) -> None:
 
 
 def ids(session: Session, type_: str, *params: tuple[str, str]) -> set[str]:
-    """Return the ids that a strict search finds."""
-    how = Search(session, sa.true(), ZONE, b"k", NOW)
-    return {id_ for _, id_, _ in search(how, type_, params, strict=True).matches}
+    """Return the ids that a strict search finds, by a statement of its own and by one kept for its shape."""
+    how = Search(session, EVERYBODY, ZONE, b"k", NOW)
+    found = search(how, type_, params, strict=True).matches
+    assert search(replace(how, is_kept=True), type_, params, strict=True).matches == found
+    return {id_ for _, id_, _ in found}
 
 
 def observation(id_: str, code: str, **more: Any) -> dict[str, Any]:
