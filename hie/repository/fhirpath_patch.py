@@ -34,6 +34,7 @@ def apply(resource: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
             raise wrong(f"{where}.part", "has no type of add, insert, delete, replace or move")
         path = parse(operation.get("path", {}).get("valueString"), f"{where}.part.where(name='path')")
         OPERATIONS[kind](resource, path, operation, where)
+    _prune(resource)
     return resource
 
 
@@ -202,6 +203,24 @@ def _remove(resource: dict[str, Any], place: Place, path: Path) -> None:
     if not holder:
         del outer[key]
     _drop_if_empty(outer, key)
+
+
+def _prune(node: Any) -> None:
+    """Take away what deletions left empty: an element has a value or children (element.html, ele-1)."""
+    if isinstance(node, list):
+        for one in node:
+            _prune(one)
+    if not isinstance(node, dict):
+        return
+    for key, value in list(node.items()):
+        _prune(value)
+        if isinstance(value, list) and key.startswith("_"):
+            value[:] = [one or None for one in value]
+            _drop_if_empty(node, key)
+        elif isinstance(value, list):
+            value[:] = [one for one in value if one != {}]
+        if value in ({}, []):
+            node.pop(key, None)
 
 
 def _beside(holder: dict[str, Any], key: str) -> list[Any]:

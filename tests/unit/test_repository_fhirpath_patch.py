@@ -173,6 +173,15 @@ def test_delete_takes_away_the_element_with_its_companion_and_is_no_error_twice(
     assert (result["name"][0]["given"], result["name"][0]["_given"]) == (["二", "三"], [NOTE, None])
 
 
+def test_what_a_deletion_leaves_empty_goes_with_it() -> None:
+    one = after(PATIENT, operation("delete", "Patient.contact[0].name.text"))
+    assert one["contact"] == [{"name": {"text": "张"}}]
+    both = [operation("delete", f"Patient.contact[{n}].name.text") for n in (1, 0)]
+    assert "contact" not in after(PATIENT, *both)
+    refilled = operation("add", "Patient.contact[0].name", name="family", value={"valueString": "赵"})
+    assert after(PATIENT, both[1], refilled)["contact"][0] == {"name": {"family": "赵"}}
+
+
 def test_replace_changes_one_element_and_the_type_of_a_choice() -> None:
     result = after(
         PATIENT,
