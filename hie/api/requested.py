@@ -16,7 +16,7 @@ from hie.repository import contents
 from hie.repository.writes import Write
 
 ADDRESS = re.compile(
-    r"(?P<type>[A-Za-z]+)(?:/(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/(?P<version>[0-9]{1,9}))?)?"
+    r"(?P<type>[A-Za-z]+)(?:/(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/(?P<version>[0-9]{1,9}))?)?/?"
     r"(?:\?(?P<query>.*))?",
     re.DOTALL,
 )

@@ -30,6 +30,13 @@ def test_a_transaction_is_taken_with_and_without_the_slash(call: Caller, path: s
     assert answer.get_json()["type"] == "transaction-response"
 
 
+@pytest.mark.parametrize("url", ["Patient", "/Patient", "Patient/", "/Patient/"])
+def test_an_address_of_an_entry_is_taken_with_and_without_slashes(call: Caller, url: str) -> None:
+    made = entry(patient("1"), "POST", url)
+    answer = call("POST", "/", transaction(made, entry(None, "GET", f"{url}?_count=1"), kind="batch"))
+    assert [one["response"]["status"][:3] for one in answer.get_json()["entry"]] == ["201", "200"]
+
+
 def test_a_transaction_with_one_bad_entry_leaves_nothing_behind(call: Caller) -> None:
     answer = call(
         "POST",
