@@ -17,6 +17,8 @@ from werkzeug.test import EnvironBuilder
 from esb.fhir.bundles import operation_outcome
 from esb.fhir.lexemes import dumps
 from hie import api, portal
+from hie.api import bodies
+from hie.api.asking import ReadOnly
 from hie.api.failures import as_hie_error
 from hie.config import Config
 from hie.directory.own_keys import read_own_keys
@@ -106,6 +108,7 @@ def open_route() -> None:
     g.actor = NOBODY.for_request(g.request_id)
     g.access = None
     audit.begin_trail()
+    bodies.watch(request.environ, hub().config.max_body)
     if request.routing_exception is not None:
         return
     g.access = access_of(current_app.view_functions.get(request.endpoint or ""))
@@ -146,6 +149,9 @@ def answer_error(error: Exception) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="hie"'
     if isinstance(known, NotNow):
         response.headers["Retry-After"] = "2"
+    if known.http == 405:  # RFC 9110 §15.5.6
+        methods = known.methods if isinstance(known, ReadOnly) else getattr(error, "valid_methods", None)
+        response.headers["Allow"] = ", ".join(sorted(methods or ()))
     return response
 
 
@@ -165,6 +171,8 @@ def close_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = g.get("request_id", "")
+    if response.status_code == 204:  # there is nothing to have a type
+        response.headers.pop("Content-Type", None)
     return response
 
 

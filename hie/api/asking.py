@@ -50,6 +50,20 @@ class ReadOnly(HieError):
 
     http = 405
     code = "not-supported"
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+class NotOffered(ReadOnly):
+    """No method is offered here."""
+
+    methods = ()
+
+
+class LengthRequired(HieError):
+    """Say how long the body is, by Content-Length, or send it gzipped: else nobody sees if it was cut."""
+
+    http = 411
+    code = "required"
 
 
 class UnsupportedMedia(HieError):
@@ -83,7 +97,7 @@ def permitted(action: str, resource_type: str) -> Decision:
     if resource_type in MADE_BY_THE_HUB and action in WRITING:
         raise ReadOnly
     if resource_type in NEVER_KEPT and action in WRITING:
-        raise ReadOnly("Parameters are sent to operations and never kept; send it to one, or a patch.")
+        raise NotOffered("Parameters are sent to operations and never kept; send it to one, or a patch.")
     decision = decide(actor(), action, resource_type)
     if not decision.allowed:
         raise NotPermitted(f"You may not {action} {resource_type if resource_type != '*' else 'here'}.")
@@ -143,12 +157,15 @@ def check_no_criteria(instead: str) -> None:
 def body_bytes() -> bytes:
     """Return the request's body, unpacked if it was sent gzipped. Raises: TooLarge, Malformed."""
     raw = request.get_data(cache=False)
+    return unpacked(raw, hub().config.max_body) if is_packed() else raw
+
+
+def is_packed() -> bool:
+    """Say whether the request's body is gzipped, which shows by itself if it was cut. Raises: UnsupportedMedia."""
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding == "identity":
-        return raw
-    if encoding != "gzip":
+    if encoding not in ("identity", "gzip"):
         raise UnsupportedMedia("The body may be sent plainly or with gzip.")
-    return unpacked(raw, hub().config.max_body)
+    return encoding == "gzip"
 
 
 def unpacked(raw: bytes, limit: int) -> bytes:

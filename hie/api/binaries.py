@@ -42,10 +42,15 @@ def goes_raw(type_: str) -> bool:
 
 
 def resource_of_body(id_: str | None) -> dict[str, Any]:
-    """Return the Binary whose content is the body of the request. Raises: NotValid, TooLarge."""
+    """Return the Binary whose content is the body of the request.
+
+    Raises: NotValid, TooLarge, LengthRequired.
+    """
     media_type = asking.media_type()
     if not MEDIA_TYPE.fullmatch(media_type):
         raise NotValid("The Content-Type of a Binary is a media type.")
+    if request.content_length is None and not asking.is_packed():
+        raise asking.LengthRequired
     content = asking.body_bytes()
     resource: dict[str, Any] = {"resourceType": BINARY} | ({"id": id_} if id_ else {})
     resource["contentType"] = media_type

@@ -53,7 +53,7 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
     asking.check_accept()
     decision = asking.permitted("read" if id_ else "search", type_ or "*")
     if type_ in asking.MADE_BY_THE_HUB:
-        raise asking.ReadOnly(f"A {type_} is made anew whenever it is read; it has no history.")
+        raise asking.NotOffered(f"A {type_} is made anew whenever it is read; it has no history.")
     path = "/".join(part for part in (type_, id_, "_history") if part)
     params = list(request.args.items(multi=True))
     _check_names(params)

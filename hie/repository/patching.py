@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointer, JsonPointerException
 
 from esb.errors import Issue
 from esb.fhir.lexemes import dumps, loads
@@ -18,7 +18,7 @@ from hie.repository.element_paths import wrong
 Patch = list[dict[str, Any]] | dict[str, Any]
 
 MOST_OPERATIONS = 1000
-MOST_BYTES = 1_000_000  # each `copy` may double a resource
+MOST_BYTES = 1_000_000  # copied in all: each `copy` may double a resource, and takes as long as it is large
 # What of a pointer is shown: names of elements and places in lists, nothing that could be a value.
 SEGMENT = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 TEST_FAILED = "A test of the patch does not hold; read the resource and repeat."
@@ -36,13 +36,25 @@ def patched(content: bytes, patch: Patch) -> dict[str, Any]:
     if not isinstance(patch, list) or len(patch) > MOST_OPERATIONS:
         raise NotValid(f"A JSON Patch is a list of at most {MOST_OPERATIONS} operations.")
     type_, result = str(resource["resourceType"]), resource
+    copied = 0
     for number, operation in enumerate(patch):
-        result = _after(result, operation, number, type_)
-        if operation["op"] == "copy" and len(dumps(result)) > MOST_BYTES:
+        copied += _size_of_copy(result, operation)
+        if copied > MOST_BYTES:
             raise TooLarge
+        result = _after(result, operation, number, type_)
     if not isinstance(result, dict):
         raise NotValid("The patch leaves no resource behind.")
     return result
+
+
+def _size_of_copy(resource: Any, operation: Any) -> int:
+    """Return how many bytes an operation copies; 0 for any other, and for what cannot be done."""
+    if not isinstance(operation, dict) or operation.get("op") != "copy":
+        return 0
+    try:
+        return len(dumps(JsonPointer(operation["from"]).resolve(resource)))
+    except (JsonPointerException, TypeError, KeyError, AttributeError):
+        return 0
 
 
 def _after(resource: Any, operation: Any, number: int, type_: str) -> Any:

@@ -211,7 +211,8 @@ def _order(state: State, write: Write, moment: _Moment) -> Order:
 
 
 def _replace(state: State, change: _Change, order: Order, moment: _Moment) -> Outcome:
-    fate: Fate = "updated" if state.present.number else "created"
+    # What was deleted comes to be anew (RFC 9110 §9.3.4).
+    fate: Fate = "updated" if state.present.number and not state.present.deleted else "created"
     number = state.next_version()
     content = head_of(state.type, state.id, number, moment.text) + change.body
     state.put(

@@ -51,7 +51,7 @@ def test_if_none_match_of_an_update_insists_on_nothing_being_there(call: Caller)
     assert call("POST", "/", again).status_code == 412
     assert call("PUT", "/Patient/c3", body, If_None_Match='W/"1"').status_code == 400
     call("DELETE", "/Patient/c3")
-    assert call("PUT", "/Patient/c3", body, If_None_Match="*").status_code == 200
+    assert call("PUT", "/Patient/c3", body, If_None_Match="*").status_code == 201
 
 
 @pytest.mark.parametrize("etag", ['W/"9"', '"9"'])

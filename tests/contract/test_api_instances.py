@@ -3,7 +3,9 @@
 import gzip
 import json
 
-from tests.hub_world import JSON, Caller, created, ids, observation, patient
+import pytest
+
+from tests.hub_world import JSON, Caller, created, entry, ids, observation, patient, transaction
 
 
 def test_a_created_resource_is_read_back_digit_for_digit(call: Caller) -> None:
@@ -43,6 +45,36 @@ def test_a_deleted_resource_is_gone_but_its_past_is_not(call: Caller) -> None:
     assert call("GET", f"{path}/_history/2").status_code == 410
     assert call("DELETE", path).status_code == 204
     assert call("DELETE", "/Patient/never-there").status_code == 204
+
+
+def test_what_was_deleted_is_created_anew(call: Caller) -> None:
+    made = created(call, patient("3a"))
+    path = f"/Patient/{made['id']}"
+    assert call("DELETE", path).headers.get("Content-Type") is None
+    again = call("PUT", path, made)
+    assert (again.status_code, again.headers["ETag"]) == (201, 'W/"3"')
+    assert call("GET", path).status_code == 200
+    assert call("GET", f"{path}/_history/2").status_code == 410
+    call("DELETE", path)
+    answer = call("POST", "/", transaction(entry(made, "PUT", path[1:]))).get_json()
+    assert answer["entry"][0]["response"]["status"] == "201 Created"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "methods"),
+    [
+        ("POST", "/Patient/x", {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}),
+        ("PUT", "/AuditEvent/x", {"GET", "HEAD"}),
+        ("POST", "/Parameters", set()),
+        ("GET", "/Person/x/_history", set()),
+    ],
+)
+def test_a_method_that_is_not_offered_is_answered_with_those_that_are(
+    call: Caller, method: str, path: str, methods: set[str]
+) -> None:
+    answer = call(method, path, patient("3b") if method != "GET" else None)
+    assert answer.status_code == 405
+    assert {one for one in answer.headers["Allow"].split(", ") if one} == methods
 
 
 def test_update_creates_under_the_askers_own_id(call: Caller) -> None:

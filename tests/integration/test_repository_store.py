@@ -133,7 +133,7 @@ def test_a_deletion_is_a_version_and_a_late_snapshot_does_not_undo_it(session: S
     with pytest.raises(Gone):
         read.read(session, "Observation", "o1", ALL)
     assert write(session, put("5.2", order(2)))[0].fate == "superseded"
-    assert write(session, put("6.3", order(4)))[0].fate == "updated"
+    assert write(session, put("6.3", order(4)))[0].fate == "created"
     assert value_of(session) == "6.3"
 
 

@@ -8,6 +8,7 @@ import pytest
 from esb.errors import HieError
 from esb.fhir import lexemes
 from esb.fhir.validation import is_valid
+from hie.errors import TooLarge
 from hie.repository.element_paths import WrongPath, find, parse
 from hie.repository.patching import patched
 
@@ -180,6 +181,14 @@ def test_what_a_deletion_leaves_empty_goes_with_it() -> None:
     assert "contact" not in after(PATIENT, *both)
     refilled = operation("add", "Patient.contact[0].name", name="family", value={"valueString": "赵"})
     assert after(PATIENT, both[1], refilled)["contact"][0] == {"name": {"family": "赵"}}
+
+
+def test_a_json_patch_that_copies_and_takes_away_again_has_an_end() -> None:
+    resource = {"resourceType": "Patient", "name": [{"text": "x" * 90_000}]}
+    pair = [{"op": "copy", "from": "/name", "path": "/contact"}, {"op": "remove", "path": "/contact"}]
+    assert patched(lexemes.dumps(resource), pair * 10) == resource
+    with pytest.raises(TooLarge):
+        patched(lexemes.dumps(resource), pair * 12)
 
 
 def test_replace_changes_one_element_and_the_type_of_a_choice() -> None:
