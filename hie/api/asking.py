@@ -161,7 +161,7 @@ def body_bytes() -> bytes:
 
 
 def is_packed() -> bool:
-    """Say whether the request's body is gzipped, which shows by itself if it was cut. Raises: UnsupportedMedia."""
+    """Say whether the body is gzipped, which shows by itself if it was cut. Raises: UnsupportedMedia."""
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise UnsupportedMedia("The body may be sent plainly or with gzip.")
