@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.definitions.currencies import CURRENCIES
 from deploy.definitions.elements import Definitions, Element
 from deploy.definitions.invariants import BY_FUNCTION, Invariants
 from deploy.definitions.primitives import PRIMITIVES
@@ -20,6 +21,7 @@ Schema = dict[str, Any]
 
 # `_` companions of a repeating primitive hold null where a value has no extension (json.html#null).
 ELEMENT_OR_NULL = "ElementOrNull"
+ELEMENT_ID = "ElementId"
 # The keyword of ours that calls a function of esb/fhir/invariants.py.
 KEYWORD = "invariants"
 
@@ -51,10 +53,19 @@ _GRAMMARS: dict[str, Schema] = {
         "$comment": "is no MIME type such as application/pdf",
     },
     "http://hl7.org/fhir/ValueSet/currencies": {
-        "type": "string",
-        "pattern": "^[A-Z]{3}$",
+        "enum": CURRENCIES,
         "$comment": "is no currency code of ISO 4217 such as CNY",
     },
+}
+# Any text without blanks (datatypes: Element.id).
+_ELEMENT_ID: Schema = {
+    "type": "string",
+    "pattern": "^[^\\s\\x00-\\x1f]+$",
+    "$comment": "is no id of an element: text without spaces",
+}
+_SAME_TYPE: Schema = {
+    "anyOf": [{"not": {"required": ["reference"]}}, {KEYWORD: ["reference-type"]}],
+    "$comment": "is another type than the reference says; leave it out, or correct one of them",
 }
 # Above this many types a choice is stated more briefly.
 MANY_TYPES = 12
@@ -76,7 +87,7 @@ _NARRATIVE: Schema = {
     ],
     "$comment": "txt-1: SHALL be well-formed XHTML with some content, without scripts or forms",
 }
-_SCHEME = r"[a-z][a-z0-9+.\-]*:"
+_ADDRESS = r"[a-z][a-z0-9+.\-]*:\S+$"
 _LITERAL = r"(?:/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?|\?.+)$"
 
 
@@ -84,11 +95,16 @@ def build(definitions: Definitions, value_sets: ValueSets, invariants: Invariant
     """Return name -> schema: primitives, data types, backbone elements by their path, resources."""
     builder = _Builder(definitions, value_sets, invariants)
     schemas = {name: dict(schema) for name, schema in PRIMITIVES.items()}
+    schemas[ELEMENT_ID] = _ELEMENT_ID
     schemas["AnyResource"] = _ANY_RESOURCE
     schemas["Contained"] = _CONTAINED
     for name in (*definitions.complex_types, *definitions.backbones, *definitions.resources):
         schemas[name] = builder.object(name)
     schemas["Reference"]["properties"]["reference"] = _reference_to(definitions.resources)
+    schemas["Reference"]["dependentSchemas"] = {"type": _SAME_TYPE}
+    for name in (*definitions.complex_types, *definitions.backbones):
+        if "id" in schemas[name]["properties"]:
+            schemas[name]["properties"]["id"] = _ref(ELEMENT_ID)
     schemas[ELEMENT_OR_NULL] = {"anyOf": [{"type": "null"}, _ref("Element")]}
     return schemas
 
@@ -165,7 +181,7 @@ def _reference_to(targets: list[str]) -> Schema:
     `local` is the pattern that allows a reference within the resource ("#x") as well; validation takes
     it where the resource contains others.
     """
-    elsewhere = f"{_SCHEME}|(?:{'|'.join(targets)}){_LITERAL}"
+    elsewhere = f"{_ADDRESS}|(?:{'|'.join(targets)}){_LITERAL}"
     return {
         "type": "string",
         "pattern": f"^(?:{elsewhere})",

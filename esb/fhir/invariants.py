@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from html.entities import name2codepoint
 from typing import Any
 from xml.parsers import expat
 
 from esb.fhir import lexemes
+from esb.fhir.types import RESOURCE_TYPES
 
 Node = dict[str, Any]
 
@@ -30,7 +32,9 @@ _ATTRIBUTES = frozenset(
     start style summary tabindex title type valign value width xml:lang xml:space xmlns
     """.split()  # noqa: SIM905
 )
-_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[A-Za-z][A-Za-z0-9]*;")
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]*);")
+_XHTML = "http://www.w3.org/1999/xhtml"
+_STYLE_ACTS = re.compile(r"(?:java|vb)script:|expression\(|@import|behaviou?r:", re.IGNORECASE)
 _PASSED_OVER = re.compile(r"[\x00-\x20\x7f-\xa0]+")
 _HISTORY = ("batch", "transaction", "history")
 _RESPONSES = ("batch-response", "transaction-response", "history")
@@ -97,23 +101,46 @@ def _narrative(narrative: Node) -> bool:
 
     def start(name: str, attributes: dict[str, str]) -> None:
         # A browser passes over blanks and control characters in a link's scheme.
-        links = (_PASSED_OVER.sub("", attributes.get(key, "")).lower() for key in ("href", "src"))
-        seen["allowed"] &= name in _HTML and attributes.keys() <= _ATTRIBUTES
-        seen["allowed"] &= not any(
-            link.startswith(("javascript:", "vbscript:", "data:text")) for link in links
+        href, src, style = (
+            _PASSED_OVER.sub("", attributes.get(key, "")).lower() for key in ("href", "src", "style")
         )
+        seen["allowed"] &= name in _HTML and attributes.keys() <= _ATTRIBUTES
+        seen["allowed"] &= attributes.get("xmlns", _XHTML) == _XHTML
+        seen["allowed"] &= not href.startswith(("javascript:", "vbscript:", "data:"))
+        seen["allowed"] &= not src.startswith(("javascript:", "vbscript:"))
+        seen["allowed"] &= not src.startswith("data:") or src.startswith("data:image/")
+        seen["allowed"] &= _STYLE_ACTS.search(style) is None
         seen["text"] |= name == "img"
 
     def text(characters: str) -> None:
         seen["text"] |= not characters.isspace()
 
+    def instruction(_: str, __: str) -> None:
+        seen["allowed"] = False
+
     parser.StartElementHandler = start
+    parser.ProcessingInstructionHandler = instruction
     parser.CharacterDataHandler = text
     try:
-        parser.Parse(_ENTITY.sub("?", narrative.get("div", "")), True)
+        parser.Parse(_ENTITY.sub(_known_entity, narrative.get("div", "")), True)
     except expat.ExpatError:
         return False
     return seen["text"] and seen["allowed"]
+
+
+def _known_entity(found: re.Match[str]) -> str:
+    """Return any character for an entity of XHTML (xhtml1 §A.2); another stays, and is not well-formed."""
+    return "?" if found[1] in name2codepoint else found[0]
+
+
+def _type_agrees(reference: Node) -> bool:
+    """Whether Reference.type is the type that the literal reference names (references.html)."""
+    named = _NAMED_TYPE.search(reference["reference"])
+    said = str(reference["type"]).removeprefix("http://hl7.org/fhir/StructureDefinition/")
+    return named is None or named[1] not in RESOURCE_TYPES or named[1] == said
+
+
+_NAMED_TYPE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?$")
 
 
 def _distinct(values: Iterable[Any]) -> bool:
@@ -169,6 +196,7 @@ ELEMENT_RULES: dict[str, tuple[str, Callable[[Node], bool]]] = {
     "rng-2": ("low SHALL NOT be higher than high", _range),
     "cnt-3": ('a count SHALL be a whole number with the UCUM code "1"', _count),
     "tim-9": ("an offset needs a when that is not C, CM, CD or CV", _meal_offset),
+    "reference-type": ("type SHALL be that of the reference", _type_agrees),
     "txt-1": ("SHALL be well-formed XHTML with some content, without scripts or forms", _narrative),
 }
 
@@ -253,6 +281,8 @@ def local_links(resource: Node) -> Iterator[tuple[str, str]]:
     """Yield (key, text) of a resource with contained ones that breaks ref-1 or dom-3."""
     contained = [inner for inner in resource.get("contained", ()) if isinstance(inner, dict)]
     ids = {str(inner.get("id")).encode() for inner in contained}
+    if len(ids) < len(contained):
+        yield "id", "each contained resource SHALL have an id of its own"
     written = lexemes.dumps(resource)
     references = set(_LOCAL_REFERENCE.findall(written))
     if not references - {b""} <= ids:

@@ -16,7 +16,8 @@ from jsonschema_rs import Draft202012Validator, RegexOptions
 from esb.errors import Issue, NotValid
 from esb.fhir.definitions import load
 from esb.fhir.explanation import explain, path_of
-from esb.fhir.invariants import ELEMENT_RULES, RESOURCE_RULES, local_links
+from esb.fhir.invariants import ELEMENT_RULES, RESOURCE_RULES, Rule, local_links
+from esb.fhir.rare_rules import RARE_RULES
 from esb.fhir.types import RESOURCE_TYPES
 
 Resource = dict[str, Any]
@@ -27,7 +28,7 @@ COMMON_TYPES = frozenset(
     """
     Account AllergyIntolerance Appointment Binary Bundle CarePlan CareTeam ChargeItem Claim Composition
     Condition Consent Coverage Device DiagnosticReport DocumentReference Encounter EpisodeOfCare
-    ExplanationOfBenefit Goal Immunization ImagingStudy Invoice Location Medication
+    ExplanationOfBenefit Goal Immunization ImagingStudy Invoice Location MeasureReport Medication
     MedicationAdministration MedicationDispense MedicationRequest MedicationStatement Observation
     OperationOutcome Organization Patient Practitioner PractitionerRole Procedure Provenance
     RelatedPerson ServiceRequest Specimen Task
@@ -71,7 +72,7 @@ def _passes(resource: Any, local: bool) -> bool:
         patched = _without_nulls(resource)
         if patched is resource or not validator.is_valid({type_: patched}):
             return False
-    for rule in RESOURCE_RULES.get(type_, ()):
+    for rule in _rules(type_):
         if not rule.holds(resource):
             return False
     if has_contained and next(local_links(resource), None):
@@ -93,13 +94,18 @@ def _issues(resource: Any, prefix: str, local: bool) -> Iterator[Issue]:
     yield from found
     if found:  # what the functions below rely on does not hold
         return
-    for rule in RESOURCE_RULES.get(type_, ()):
+    for rule in _rules(type_):
         if not rule.holds(resource):
             yield Issue(f"{prefix}.{rule.element}", f"breaks {rule.key}: {rule.text}", "invariant")
     for key, text in local_links(resource) if "contained" in resource else ():
         yield Issue(f"{prefix}.contained", f"breaks {key}: {text}", "invariant")
     for path, inner, inner_local in _inner(resource):
         yield from _issues(inner, path_of(prefix, path), inner_local)
+
+
+@cache
+def _rules(type_: str) -> tuple[Rule, ...]:
+    return (*RESOURCE_RULES.get(type_, ()), *RARE_RULES.get(type_, ()))
 
 
 def _inner(resource: Resource) -> Iterator[tuple[list[str | int], Any, bool]]:
