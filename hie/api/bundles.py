@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
-from hie.api import answers, asking, binaries, reading, recording, requested, resolving
+from hie.api import answers, asking, batched, binaries, reading, recording, requested, resolving
 from hie.api.failures import as_hie_error
 from hie.api.reading import Given
 from hie.api.requested import READING, Asked, at
@@ -93,6 +93,8 @@ def _together(
 def _alone(entry: Any, number: int) -> bytes:
     """Do one entry in a transaction of its own; return its answer, an OperationOutcome if it failed."""
     try:
+        if batched.is_apart(entry):
+            return batched.answer(entry)
         with asking.hub().begin() as session:
             asked = requested.read_entries([entry], first=number)
             return _together(session, asked, "batch")[0]

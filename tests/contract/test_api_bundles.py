@@ -1,8 +1,10 @@
 """Transactions and batches as a foreign client sees them."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from flask import Flask
 
 from tests.hub_world import Caller, created, entry, ids, observation, patient, transaction
 
@@ -102,3 +104,75 @@ def test_two_entries_for_one_resource_are_refused(call: Caller) -> None:
         transaction(*(entry(patient("16"), "POST", "Patient", ifNoneExist=same) for _ in range(2))),
     )
     assert answer.status_code == 400
+
+
+def test_a_batch_asks_for_operations_histories_and_compartments_too(call: Caller) -> None:
+    id_ = created(call, patient("15"))["id"]
+    made = created(call, observation(f"Patient/{id_}"))["id"]
+    invalid = {"resourceType": "Patient", "gender": "nonsense"}
+    answer = call(
+        "POST",
+        "/",
+        transaction(
+            entry(None, "GET", f"Patient/{id_}/_history"),
+            entry(None, "GET", f"/Patient/{id_}/$everything"),
+            entry(None, "GET", f"Patient/{id_}/Observation?code=2823-3"),
+            entry(invalid, "POST", "Patient/$validate"),
+            entry(None, "POST", "Patient/_search?identifier=urn:hie:test%7C15"),
+            entry(None, "GET", "?_type=Patient&_id=" + id_),
+            entry(None, "GET", "metadata"),
+            entry(None, "GET", f"Patient/{id_}/$nonsense"),
+            entry(None, "GET", f"AuditEvent?patient=Patient/{id_}"),
+            entry(None, "GET", f"Observation/{made}"),
+            kind="batch",
+        ),
+    )
+    assert answer.status_code == 200, answer.text
+    done = answer.get_json()["entry"]
+    statuses = [one["response"]["status"] for one in done]
+    assert statuses == ["200 OK"] * 7 + ["404 Not Found"] + ["200 OK"] * 2
+    kinds = [
+        one["resource"].get("type", one["resource"]["resourceType"]) for one in done if "resource" in one
+    ]
+    assert kinds[:3] == ["history", "searchset", "searchset"]
+    assert kinds[3:] == [
+        "OperationOutcome",
+        *["searchset"] * 2,
+        "CapabilityStatement",
+        "searchset",
+        "Observation",
+    ]
+    assert [one["resource"]["id"] for one in done[2]["resource"]["entry"]] == [made]
+    assert [one["resource"]["id"] for one in done[4]["resource"]["entry"]] == [id_]
+    assert done[7]["response"]["outcome"]["resourceType"] == "OperationOutcome"
+
+
+def test_what_a_batch_asks_for_apart_is_asked_by_its_sender_and_told_in_the_trail(
+    call: Caller, h02: Caller
+) -> None:
+    id_ = created(call, patient("16"))["id"]
+    urls = (f"Patient/{id_}/_history", f"Patient/{id_}/$everything")
+    batch = transaction(*(entry(None, "GET", url) for url in urls), kind="batch")
+    denied = h02("POST", "/", batch).get_json()["entry"]
+    assert [one["response"]["status"] for one in denied] == ["404 Not Found"] * 2
+    before = call("GET", f"/AuditEvent?patient=Patient/{id_}&_summary=count").get_json()["total"]
+    assert call("POST", "/", batch).status_code == 200
+    after = call("GET", f"/AuditEvent?patient=Patient/{id_}&_summary=count").get_json()["total"]
+    assert after == before + 2
+
+
+def test_a_transaction_takes_no_operation(call: Caller) -> None:
+    answer = call("POST", "/", transaction(entry(None, "GET", "Patient/x/$everything")))
+    assert (answer.status_code, "Bundle.entry[0].request.url" in answer.text) == (400, True)
+
+
+def test_the_answers_of_a_batch_are_bounded_together(app: Flask, call: Caller) -> None:
+    asked = transaction(*(entry(None, "GET", "metadata") for _ in range(3)), kind="batch")
+    size = len(call("GET", "/metadata").get_data())
+    hub = app.extensions["hie"]
+    app.extensions["hie"] = replace(hub, config=replace(hub.config, max_body=2 * size + 100))
+    try:
+        done = call("POST", "/", asked).get_json()["entry"]
+    finally:
+        app.extensions["hie"] = hub
+    assert [one["response"]["status"][:3] for one in done] == ["200", "200", "413"]
