@@ -66,7 +66,9 @@ def _asked(level: str) -> Export:
     lenient = "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
     params = [pair for pair in request.args.items(multi=True) if pair[0] not in ("_format", "_pretty")]
     if request.method == "POST":
-        params += parameters(asking.body_resource())
+        # What has nothing to say may leave the body away (operations.html#request).
+        raw = asking.body_text()
+        params += parameters(lexemes.loads(raw)) if raw.strip() else []
     elif "patient" in request.args:
         raise NotValid("patient is given in the Parameters of a POST.")
     export = asked.read(level, params, asking.hub().config.zone, lenient=lenient)

@@ -244,6 +244,10 @@ def test_what_cannot_be_done_is_refused_at_the_kick_off(app: Flask, query: str) 
     assert Caller(app, "bench")("GET", f"/$export?{query}", **WAIT).status_code == 400
 
 
+def test_an_export_may_be_asked_for_by_a_post_without_a_body(app: Flask) -> None:
+    assert Caller(app, "bench")("POST", "/Patient/$export", b"", **WAIT).status_code == 202
+
+
 def test_without_respond_async_an_export_is_refused(app: Flask) -> None:
     assert Caller(app, "bench")("GET", "/$export").status_code == 400
 
