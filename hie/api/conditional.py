@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, bindparam, func, select, true
 from sqlalchemy.orm import Session
 
+from esb.fhir.search_parameters import PARAMETERS
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import asking
 from hie.api.recording import NEUTRAL
@@ -43,8 +44,18 @@ def pairs_of(criteria: str) -> list[tuple[str, str]]:
 
 
 def same_words(type_: str, criteria: str) -> str:
-    """Return criteria in one order, so that equal ones are equal texts."""
-    return f"{type_}?" + "&".join(sorted(f"{name}={value}" for name, value in pairs_of(criteria)))
+    """Return criteria in one order and one case, so that equal ones are equal texts."""
+    pairs = pairs_of(criteria)
+    return f"{type_}?" + "&".join(sorted(f"{name}={_alike(type_, name, value)}" for name, value in pairs))
+
+
+def _alike(type_: str, name: str, value: str) -> str:
+    """Return a value as it is compared: the code of a token in one case."""
+    parameter = PARAMETERS.get(type_, {}).get(name)
+    if parameter is None or parameter.kind != "token" or name == "_id":
+        return value
+    parts = (part.rpartition("|") for part in value.split(","))
+    return ",".join(system + bar + code.lower() for system, bar, code in parts)
 
 
 def locks_of(type_: str, criteria: str) -> set[int]:
@@ -54,7 +65,7 @@ def locks_of(type_: str, criteria: str) -> set[int]:
     do.
     """
     words = {
-        f"{type_}?{name}={part.rpartition('|')[2]}"
+        f"{type_}?{name}={part.rpartition('|')[2].lower()}"
         for name, value in pairs_of(criteria)
         if name in SINGLING
         for part in value.split(",")

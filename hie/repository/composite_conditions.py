@@ -92,7 +92,7 @@ def _coded_quantity(type_: str, parameter: Parameter, root: Path, parts: Sequenc
     code, amount = parameter.components
     names = [tokens.token(definitions.path_name(type_, root) + "." + ".".join(p.steps)) for p in amount.paths]
     system, bar, wanted = split_bar(parts[0])
-    about: list[Condition] = [NUMBERS.about == tokens.token(wanted)] if wanted else []
+    about: list[Condition] = [NUMBERS.about == tokens.token(wanted.lower())] if wanted else []
     if bar and code.paths[0].type not in WITHOUT_SYSTEM:
         about.append(NUMBERS.about_system == tokens.token(system))
     return any_number(names, *about, quantity(parameter.code, parts[1]))

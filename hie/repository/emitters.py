@@ -73,6 +73,15 @@ def _code(path: str) -> Emit:
     return emit
 
 
+def _media_type(path: str) -> Emit:
+    def emit(value: Any, found: Index) -> None:
+        if type(value) is str:
+            found.tokens.add(tokens.by_code(path, value))
+            found.tokens.add(tokens.by_media_type(path, value))
+
+    return emit
+
+
 def _boolean(path: str) -> Emit:
     def emit(value: Any, found: Index) -> None:
         if type(value) is bool:
@@ -107,7 +116,7 @@ def _identifier_type(path: str) -> Callable[[dict[str, Any], str, Index], None]:
 def _contact(path: str) -> Emit:
     def emit(value: Any, found: Index) -> None:
         if type(value) is dict and type(value.get("value")) is str:
-            found.tokens.add(tokens.by_code(path, value["value"]))
+            found.tokens.add(tokens.by_call(path, value["value"]))
 
     return emit
 
@@ -247,7 +256,11 @@ def subject(path: str) -> Emit:
 
 def emitter(path: str, type_: str, kind: str) -> Emit:
     """Return what an element of a type adds under a kind of search parameter."""
-    return _listed_uri(path) if kind == "uri" else EMITTERS[type_](path)
+    if kind == "uri":
+        return _listed_uri(path)
+    if kind == "token" and path.endswith(tokens.MEDIA_TYPE):
+        return _media_type(path)
+    return _code(path) if kind == "token" and type_ in ("string", "uri") else EMITTERS[type_](path)
 
 
 EMITTERS: dict[str, Callable[[str], Emit]] = {

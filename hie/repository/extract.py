@@ -82,7 +82,8 @@ def _plan_tokens(plan: Plan, type_: str, parameter: Parameter) -> None:
             emit = subject(name)
         else:
             emit = emitter(name, path.type, parameter.kind)
-        key = name, "uri" if parameter.kind == "uri" else path.type
+        is_text = path.type in ("string", "uri")
+        key = name, parameter.kind if is_text or parameter.kind == "uri" else path.type
         for first in PRESENT.get(path.steps[0], (path.steps[0],)):
             plan.setdefault(first, {}).setdefault(key, _walker(path.steps, emit))
 

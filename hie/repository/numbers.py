@@ -101,7 +101,7 @@ def _spread(name: int, value: dict[str, Any], abouts: Sequence[About]) -> list[N
 @lru_cache(maxsize=20_000)
 def about(system: Any, code: Any) -> About:
     """Return what stands in a row for the code of what a quantity is of."""
-    return token(code) if type(code) is str else None, token(system if type(system) is str else "")
+    return token(code.lower()) if type(code) is str else None, token(system if type(system) is str else "")
 
 
 @lru_cache(maxsize=20_000)

@@ -77,6 +77,8 @@ def token_modifiers(parameter: Parameter) -> tuple[str, ...]:
 def coded(name: str, path: Path, value: str) -> int:
     """Return the token of `[system]|code` or `code` at an element."""
     system, bar, code = split_bar(value)
+    if path.type == "ContactPoint":
+        return tokens.by_call(name, code)
     if not bar or path.type in WITHOUT_SYSTEM:
         return tokens.by_code(name, code)
     if not code:
@@ -135,7 +137,10 @@ def _related(
 
 
 def _below(type_: str, parameter: Parameter, values: Sequence[str], how: Manner) -> Condition:
-    """:below - a code or what it subsumes."""
+    """:below - a code or what it subsumes; a media type with any parameters."""
+    names = [definitions.path_name(type_, path) for path in parameter.paths]
+    if all(name.endswith(tokens.MEDIA_TYPE) for name in names):
+        return has_any([tokens.by_media_type(name, unescape(value)) for name in names for value in values])
     return _related(type_, parameter, values, how, terminology.descendants)
 
 

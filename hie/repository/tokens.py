@@ -13,6 +13,8 @@ from typing import NamedTuple
 SEPARATOR = "\x1f"
 PREFIX_LIMIT = 32  # longest text a string search may ask for; one token per beginning of a value up to here
 TEXT_LIMIT = 500  # characters of a text that are looked through by `:contains` and `:text`
+MEDIA_TYPE = ".contentType"  # how the path of an element ends that holds a media type
+BETWEEN_DIGITS = str.maketrans("", "", " \u3000+-()（）")
 IGNORED = str.maketrans("", "", " \t\r\n\u3000·•・‧-'’.,，、")
 
 
@@ -59,13 +61,23 @@ def shown(
 
 
 def by_code(path: str, code: str) -> int:
-    """Return the token that finds `code` in any system."""
-    return token(f"{path}{SEPARATOR}{code}")
+    """Return the token that finds `code` in any system, whatever its case (search.html#token)."""
+    return token(f"{path}{SEPARATOR}{code.lower()}")
 
 
 def by_system_and_code(path: str, system: str, code: str) -> int:
     """Return the token that finds `code` in one system; the system '' means: stated without one."""
-    return token(f"{path}{SEPARATOR}{system}{SEPARATOR}{code}")
+    return token(f"{path}{SEPARATOR}{system}{SEPARATOR}{code.lower()}")
+
+
+def by_call(path: str, number: str) -> int:
+    """Return the token that finds a telephone number however it is spaced, or a mail address."""
+    return by_code(path, number if "@" in number else number.translate(BETWEEN_DIGITS))
+
+
+def by_media_type(path: str, name: str) -> int:
+    """Return the token that finds a media type whatever its parameters are."""
+    return by_code(f"{path}:below", name.partition(";")[0].strip())
 
 
 def by_system(path: str, system: str) -> int:
@@ -115,7 +127,7 @@ def local_keys(value: object) -> list[str]:
     if isinstance(value, bool):
         return ["true" if value else "false"]
     if isinstance(value, str):
-        return [value]
+        return [value.lower()]
     if not isinstance(value, dict):
         return []
     if "coding" in value:
@@ -123,7 +135,7 @@ def local_keys(value: object) -> list[str]:
     if isinstance(value.get("reference"), str):
         return [value["reference"].partition("/_history/")[0]]
     code, system = value.get("code"), value.get("system")
-    keys = [code, local_key(system or "", code)] if isinstance(code, str) else []
+    keys = [local_key(None, code), local_key(system or "", code)] if isinstance(code, str) else []
     return [*keys, local_key(system, None)] if isinstance(system, str) else keys
 
 
@@ -131,7 +143,7 @@ def local_key(system: str | None, code: str | None) -> str:
     """Return what stands within a pair for a code of any system or of one, or for any code of a system."""
     if code is None:
         return f"{system}{SEPARATOR}{SEPARATOR}"
-    return code if system is None else f"{system}{SEPARATOR}{code}"
+    return code.lower() if system is None else f"{system}{SEPARATOR}{code.lower()}"
 
 
 def paired(name: str, first: str, second: str) -> int:
@@ -141,7 +153,7 @@ def paired(name: str, first: str, second: str) -> int:
 
 def of_type(path: str, system: str, code: str, value: str) -> int:
     """Return the token that finds an identifier by its type and value."""
-    return token(f"{path}:of-type{SEPARATOR}{system}{SEPARATOR}{code}{SEPARATOR}{value}")
+    return token(f"{path}:of-type{SEPARATOR}{system}{SEPARATOR}{code.lower()}{SEPARATOR}{value.lower()}")
 
 
 def elsewhere(path: str) -> int:

@@ -112,3 +112,19 @@ def test_criteria_in_the_address_of_a_write_of_one_resource_are_refused(
 def test_the_form_of_the_answer_may_stand_in_the_address_of_a_create(call: Caller) -> None:
     body = json.dumps(patient("formed")).encode()
     assert call("POST", "/Patient?_format=json&_pretty=true", body).status_code == 201
+
+
+def test_an_identifier_in_another_case_is_the_same_condition(call: Caller) -> None:
+    body = patient("Case-7x")
+    first = call(
+        "POST", "/Patient", json.dumps(body).encode(), If_None_Exist="identifier=urn:hie:test|Case-7x"
+    )
+    again = call(
+        "POST", "/Patient", json.dumps(body).encode(), If_None_Exist="identifier=urn:hie:test|CASE-7X"
+    )
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert locks_of("Patient", "identifier=urn:hie:test|Case-7x") == locks_of("Patient", "identifier=CASE-7X")
+    both = [entry(body, "POST", "Patient", ifNoneExist=f"identifier={number}") for number in ("Z-9", "z-9")]
+    refused = call("POST", "/", transaction(*both))
+    assert refused.status_code == 400
+    assert "same condition" in refused.text

@@ -38,7 +38,7 @@ CLASSES = (
     Class(
         "string-parts", "string", "each part of a name or address; names as they are read", "one joined text"
     ),
-    Class("token-case", "token", "as written", "without regard to case"),
+    Class("token-case", "token", "codes in any case, systems as written", "systems in any case too"),
     Class("token-text", "token", "the codes; texts only by `:text`", "texts and displays too"),
     Class(
         "token-system", "token", "`|code` of elements whose system is implied", "no match: a system is there"
@@ -116,17 +116,17 @@ def _codes(value: Any) -> list[tuple[str | None, str]]:
 def _has_code(one: Json, atom: Atom, fold: Callable[[str], str]) -> bool:
     system, bar, code = atom.value.rpartition("|")
     return any(
-        fold(code) == fold(there) and (not bar or known is None or fold(known) == fold(system))
+        code.lower() == there.lower() and (not bar or known is None or fold(known) == fold(system))
         for value in leaves(one, atom.code)
         for known, there in _codes(value)
     )
 
 
 def _token(atom: Atom, one: Json, is_ours: bool) -> str | None:
-    literal, loose = _has_code(one, atom, str), _has_code(one, atom, str.lower)
-    if (literal != (atom.modifier == "not")) != is_ours:
+    has_code, loose = _has_code(one, atom, str), _has_code(one, atom, str.lower)
+    if (has_code != (atom.modifier == "not")) != is_ours:
         return None
-    if literal:
+    if has_code:
         return "token-system" if atom.value.startswith("|") else None
     if loose:
         return "token-case"

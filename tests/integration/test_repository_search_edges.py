@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.integration.search_world import ids, keep
+from tests.integration.search_world import ids, keep, observation, quantity
+
+PP = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 
 @pytest.fixture
@@ -43,3 +45,70 @@ def births(session: Session) -> Session:
 )
 def test_the_ends_of_time_are_dates_like_others(births: Session, value: str, expected: set[str]) -> None:
     assert ids(births, "Patient", ("birthdate", value)) == expected
+
+
+@pytest.fixture
+def written(session: Session) -> Session:
+    """What is written in one case and asked for in another."""
+    passport = {
+        "system": "urn:passport",
+        "value": "eA1234567",
+        "type": {"coding": [{"system": PP, "code": "PPN"}]},
+    }
+    keep(
+        session,
+        {
+            "resourceType": "Patient",
+            "id": "p",
+            "identifier": [passport, {"system": "urn:id", "value": "11010519491231002X"}],
+            "telecom": [
+                {"system": "phone", "value": "+86 138-0013-8000"},
+                {"system": "email", "value": "Wang.Wei@Example.org"},
+            ],
+            "generalPractitioner": [{"identifier": {"system": "urn:d", "value": "Dr7"}}],
+        },
+        observation("o", "718-7", valueQuantity=quantity(5, "mg"), category=[{"text": "x"}]),
+        observation("k", "HGB-k", valueQuantity=quantity(5, "mg")),
+        {"resourceType": "ValueSet", "id": "v", "status": "active", "url": "urn:V", "version": "2026-A"},
+        {
+            "resourceType": "DocumentReference",
+            "id": "d",
+            "status": "current",
+            "content": [{"attachment": {"contentType": "text/XML; charset=UTF-8", "url": "urn:x"}}],
+        },
+    )
+    return session
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "value", "expected"),
+    [
+        ("Patient", "identifier", "EA1234567", {"p"}),
+        ("Patient", "identifier", "urn:passport|ea1234567", {"p"}),
+        ("Patient", "identifier", "urn:Passport|ea1234567", set()),
+        ("Patient", "identifier", "11010519491231002x", {"p"}),
+        ("Patient", "identifier:of-type", f"{PP}|ppn|EA1234567", {"p"}),
+        ("Patient", "general-practitioner:identifier", "urn:d|DR7", {"p"}),
+        ("Patient", "email", "wang.wei@example.ORG", {"p"}),
+        ("Patient", "phone", "+8613800138000", {"p"}),
+        ("Patient", "phone", "+86 (138) 0013 8000", {"p"}),
+        ("Patient", "telecom", " 86-138-00138000", {"p"}),
+        ("Patient", "email", "wangwei@example.org", set()),
+        ("Patient", "_id", "P", set()),
+        ("Observation", "code", "hgb-K", {"k"}),
+        ("Observation", "code:not", "hgb-K", {"o"}),
+        ("Observation", "status", "FINAL", {"o", "k"}),
+        ("Observation", "code-value-quantity", "HGB-K$5", {"k"}),
+        ("Observation", "value-quantity", "5||MG", set()),
+        ("ValueSet", "url", "urn:v", set()),
+        ("ValueSet", "version", "2026-a", {"v"}),
+        ("DocumentReference", "contenttype", "text/xml", set()),
+        ("DocumentReference", "contenttype", "text/xml; charset=utf-8", {"d"}),
+        ("DocumentReference", "contenttype:below", "text/xml", {"d"}),
+        ("DocumentReference", "contenttype:below", "text/plain", set()),
+    ],
+)
+def test_tokens_are_found_whatever_their_case_and_ids_and_addresses_as_written(
+    written: Session, type_: str, name: str, value: str, expected: set[str]
+) -> None:
+    assert ids(written, type_, (name, value)) == expected

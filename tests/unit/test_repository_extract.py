@@ -54,7 +54,7 @@ def test_a_quantity_stands_once_with_its_code_and_in_base_units() -> None:
 def test_a_quantity_of_two_codes_stands_under_each() -> None:
     codings = [*HB["coding"], {"system": "urn:local", "code": "HGB"}]
     rows = quantities(code={"coding": codings}, valueQuantity={"value": 1})
-    assert {row.about for row in rows} == {tokens.token("718-7"), tokens.token("HGB")}
+    assert {row.about for row in rows} == {tokens.token("718-7"), tokens.token("hgb")}
 
 
 def test_a_part_of_a_panel_stands_under_its_own_code() -> None:
