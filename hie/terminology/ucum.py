@@ -25,7 +25,11 @@ PREFIXES: dict[str, int] = {
 BINARY_PREFIXES: dict[str, int] = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
 
 # Values that are not proportional to their unit: value in the base unit = (value + before) * factor.
-OFFSETS = {"celsius": Fraction(27315, 100), "fahrenheit": Fraction(45967, 100)}
+OFFSETS = {
+    "celsius": Fraction(27315, 100),
+    "fahrenheit": Fraction(45967, 100),
+    "reaumur": Fraction(21852, 100),
+}
 
 ANNOTATION = re.compile(r"\{[\x21-\x7a\x7c\x7e ]*\}")
 SYMBOL = re.compile(r"(?:\[[^\[\]{}\s]*\]|[^\s\[\]{}()./0-9+\-\"]|(?<=[_])[0-9]+)+")

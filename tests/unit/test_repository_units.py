@@ -51,3 +51,22 @@ def test_units_of_different_dimensions_stay_apart(one: str, other: str) -> None:
 )  # fmt: skip
 def test_what_is_no_simple_unit_stays_as_it_is(code: str) -> None:
     assert canonical(code) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "times", "other"),
+    [
+        ("[IU]/L", 1, "[iU]/L"),
+        ("U/L", 1, "umol/min/L"),
+        ("(ug/kg)/min", 1, "ug/(kg.min)"),
+        ("cal", Decimal("4.184"), "J"),
+        ("[gal_us]", 128, "[foz_us]"),
+        ("V", 1, "W/A"),
+    ],
+)
+def test_a_unit_is_what_the_terminology_says_it_is(one: str, times: int | Decimal, other: str) -> None:
+    large, small = canonical(one), canonical(other)
+    assert large is not None
+    assert small is not None
+    assert large[1] == small[1]
+    assert float(large[0]) == pytest.approx(float(small[0] * times), rel=1e-15)

@@ -82,3 +82,31 @@ def test_any_text_is_answered_without_an_error(text: str):
 def test_a_product_divided_by_itself_is_one(parts: list[str]):
     product = ".".join(parts)
     assert ucum.factor(f"({product})/({product})", "1") == 1
+
+
+def test_the_table_holds_every_symbol_of_ucum():
+    assert len(ucum.atoms()) == 310
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("[psi]", "Pa", 6894.757293168361),
+        ("[wood'U]", "[PRU]", 0.06),
+        ("[oz_tr]", "g", 31.1034768),
+        ("[gal_br]", "L", 4.54609),
+        ("[in_i'Hg]", "kPa", 3.3863788),
+        ("[car_m]", "mg", 200),
+        ("[acr_us]", "m2", 4046.872609874252),
+        ("Oe", "A/m", 79.57747154594767),
+        ("[IU]", "[iU]", 1),
+    ],
+)
+def test_old_and_customary_units_convert_too(source: str, target: str, expected: float):
+    factor = ucum.factor(source, target)
+    assert factor is not None
+    assert float(factor) == pytest.approx(expected, rel=1e-9)
+
+
+def test_degrees_of_reaumur_convert_with_their_offset():
+    assert ucum.convert(Decimal(80), "[degRe]", "Cel") == Decimal(100)
