@@ -20,6 +20,7 @@ class SubscriptionRow(Base):
     None for criteria of R4. filters: the searches that must match, e.g. `Encounter?patient=Patient/1`.
     matched: every change below this transaction id has been looked at. last_number: of the newest event.
     payload: none, resource (R4: PUT), or empty, id-only, full-resource (backport).
+    costly: how many looks in a row took too long; above none it is looked after apart, not before look_at.
     """
 
     __tablename__ = "subscription"
@@ -42,6 +43,8 @@ class SubscriptionRow(Base):
     since: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     matched: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
     last_number: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    costly: Mapped[int] = mapped_column(server_default="0")
+    look_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     failures: Mapped[int] = mapped_column(server_default="0")
     retry_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -9,23 +9,19 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from hie.config import Config
-from hie.errors import HieError, NotNow
+from hie.errors import NotNow
 from hie.schema.absence import is_away
-from hie.schema.subscriptions import SubscriptionRow
 from hie.services.subscriptions import delivering, matching
+from hie.work.looking import match_all, match_costly
 
 log = structlog.get_logger(__name__)
 
 LOCK = 0x4E4F5449
-UNSERVED = (
-    HieError, DataError, ProgrammingError, psycopg.DataError, psycopg.ProgrammingError,
-    ValueError, KeyError, TypeError,
-)  # fmt: skip
 EVERY_S = 0.5
 PRUNE_EVERY = 1200
 AT_ONCE = 6  # subscribers that are called at the same time
@@ -51,13 +47,21 @@ def _lead_if_first(connection: Connection, engine: Engine, config: Config, stopp
         if not connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
             return
         connection.commit()
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notices") as pool:
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="costly") as apart,
+            ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notices") as pool,
+        ):
             rounds = 0
             busy: Busy = {}
+            costly: Future[bool] | None = None
             while not stopping.wait(EVERY_S):
                 connection.scalar(select(1))
                 connection.commit()
                 match_all(engine, config, datetime.now(UTC))
+                if costly is None or costly.done():
+                    if costly is not None:
+                        costly.result()
+                    costly = apart.submit(match_costly, engine, config, datetime.now(UTC))
                 begin_to_tell(engine, config, pool, busy)
                 rounds += 1
                 if rounds % PRUNE_EVERY == 0:
@@ -96,37 +100,13 @@ def _look_after(engine: Engine, config: Config, id_: str, error: BaseException |
 def once(engine: Engine, config: Config, now: datetime) -> None:
     """Match all subscriptions once, and tell each what it waits for at this instant, to the end."""
     match_all(engine, config, now)
+    while match_costly(engine, config, now):
+        pass
     with Session(engine) as session:
         ids = delivering.due(session, now)
     for id_ in ids:
         while delivering.tell(engine, config, id_, now):
             pass
-
-
-def match_all(engine: Engine, config: Config, now: datetime) -> None:
-    """Write the events of all active subscriptions, each in a transaction of its own.
-
-    Raises: what says that the database is away.
-    """
-    with Session(engine) as session, session.begin():
-        for id_ in matching.end_what_is_over(session, now):
-            row = session.get_one(SubscriptionRow, id_)
-            delivering.state_as_resource(session, row, now, config)
-    with Session(engine) as session:
-        ids = session.scalars(select(SubscriptionRow.id).where(SubscriptionRow.state == "active")).all()
-    for id_ in ids:
-        try:
-            with Session(engine) as session, session.begin():
-                matching.match(session, id_, config, now)
-        except UNSERVED as error:
-            if is_away(error):
-                raise
-            # One that cannot be served holds up no other.
-            why = error.text if isinstance(error, HieError) else HieError.describe()
-            with Session(engine) as session, session.begin():
-                unserved = session.get(SubscriptionRow, id_)
-                if unserved is not None:
-                    delivering.park(session, unserved, why, now, config)
 
 
 def _tell_all(engine: Engine, config: Config, id_: str) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from hie.errors import NotNow
-from hie.schema import AuditEventRow, Resource, SubscriptionEvent, SubscriptionRow
+from hie.schema import AuditEventRow, Resource, SubscriptionRow
 from hie.services.subscriptions import delivering, matching
 from hie.work import notices
-from hie.work.notices import begin_to_tell, match_all, once, serve
+from hie.work.looking import match_all
+from hie.work.notices import begin_to_tell, serve
 from tests.hub_world import PATCH, Caller, Json, created, entry, hospitals, observation, patient, transaction
 from tests.receiver import Receiver, parameters, receiving
-
-BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
+from tests.subscriptions_world import by_criteria, by_topic, encounter, events, turn
 
 
 @pytest.fixture
@@ -64,56 +64,6 @@ def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver, garbage: st
     told = f"{receiver.url}/notices {garbage}/notices"
     with hospitals(fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports"), HIE_NOTIFY_TO=told) as made:
         yield made
-
-
-def turn(app: Flask, later: float = 0) -> None:
-    """Match and deliver once, so many seconds from now."""
-    hub = app.extensions["hie"]
-    once(hub.engine, hub.config, datetime.now(UTC) + timedelta(seconds=later))
-
-
-def by_criteria(receiver: Receiver, criteria: str, **channel: Any) -> Json:
-    return {
-        "resourceType": "Subscription",
-        "status": "requested",
-        "reason": "test",
-        "criteria": criteria,
-        "channel": {"type": "rest-hook", "endpoint": f"{receiver.url}/notices"} | channel,
-    }
-
-
-def by_topic(receiver: Receiver, topic: str, content: str, *filters: str, **extensions: int) -> Json:
-    made = by_criteria(receiver, f"urn:hie:topic:{topic}", payload="application/fhir+json")
-    made["channel"]["_payload"] = {"extension": [{"url": BACKPORT + "payload-content", "valueCode": content}]}
-    made["channel"]["extension"] = [
-        {"url": BACKPORT + name.replace("_", "-"), "valueUnsignedInt": value}
-        for name, value in extensions.items()
-    ]
-    if not extensions:
-        del made["channel"]["extension"]
-    if filters:
-        one = BACKPORT + "filter-criteria"
-        made["_criteria"] = {"extension": [{"url": one, "valueString": text} for text in filters]}
-    return made
-
-
-def encounter(subject: str, status: str) -> Json:
-    return {
-        "resourceType": "Encounter",
-        "status": status,
-        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
-        "subject": {"reference": f"Patient/{subject}"},
-    }
-
-
-def events(app: Flask) -> list[tuple[int, str, str | None]]:
-    with Session(app.extensions["hie"].engine) as session:
-        rows = session.execute(
-            sa.select(SubscriptionEvent.number, SubscriptionEvent.id, SubscriptionEvent.settled).order_by(
-                SubscriptionEvent.subscription, SubscriptionEvent.number
-            )
-        )
-        return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
 def test_r4_criteria_without_payload_are_answered_with_an_empty_post(app: Flask, receiver: Receiver) -> None:

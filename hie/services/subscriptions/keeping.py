@@ -68,6 +68,8 @@ def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: 
         "failures": 0,
         "retry_at": None,
         "error": None,
+        "costly": 0,
+        "look_at": None,
     }
     first = {"since": now, "matched": lowest_running(session)}
     session.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     true,
     update,
 )
@@ -25,6 +27,7 @@ from sqlalchemy.orm import Session
 from esb.fhir import lexemes
 from hie.config import Config
 from hie.repository import criteria
+from hie.repository.search import TooCostly
 from hie.schema.repository import Resource, ResourceHistory
 from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
 from hie.security.policy import decide
@@ -34,6 +37,8 @@ from hie.services.subscriptions.topics import TOPICS, Topic
 
 AT_ONCE = 500
 MOST_CHANGES = 5000  # that are looked at in one transaction, unless one transaction made more
+FEWEST_CHANGES = 50
+MOST_S = 10.0  # a look takes, as a search
 # Events are kept longer than versions are looked back at, so that none is told twice.
 LOOKED_BACK, KEPT = timedelta(days=29), timedelta(days=30)
 Found = tuple[str, str, int, datetime]
@@ -49,13 +54,17 @@ def lowest_running(session: Session) -> int:
     )
 
 
-def match(session: Session, id_: str, config: Config, now: datetime) -> int:
+def match(session: Session, id_: str, config: Config, now: datetime, most_s: float = MOST_S) -> int:
     """Write the events of one subscription that came to be since it was last looked after; return how many.
 
-    Events and the new watermark are committed together: nothing is missed, nothing is written twice.
+    Events and the new watermark are committed together: nothing is missed, nothing is written twice. Who took
+    too long before is looked after in smaller steps.
 
-    Raises: NotPermitted if its owner has no rights any more.
+    Raises: NotPermitted if its owner has no rights any more; TooCostly, or a statement that was cancelled,
+        once `most_s` are over: roll back.
     """
+    end = time.monotonic() + most_s
+    _limit(session, end)
     row = session.scalars(
         select(SubscriptionRow).where(SubscriptionRow.id == id_).with_for_update()
     ).one_or_none()
@@ -65,20 +74,22 @@ def match(session: Session, id_: str, config: Config, now: datetime) -> int:
     if not session.scalar(select(exists().where(_between(row.matched, upto)))):
         return 0
     types = channel.types({"topic": row.topic, "filters": row.filters})
-    upto = _upto(session, row.matched, types, upto)
+    most = max(MOST_CHANGES >> 2 * row.costly, min(MOST_CHANGES, FEWEST_CHANGES))
+    upto = _upto(session, row.matched, types, upto, most)
     window = _between(row.matched, upto)
     owner = recall(session, row.owner)
     found: list[Found] = []
     for type_ in types:
         decision = decide(owner, "search", type_)
         if decision.allowed and decide(owner, "read", type_).allowed:
-            filters = [text for text in row.filters if criteria.split(text)[0] == type_]
-            wanted = [criteria.condition(session, decision.where, text, config.zone) for text in filters]
+            filters = [asked for asked in row.filters if criteria.split(asked)[0] == type_]
+            wanted = [criteria.condition(session, decision.where, asked, config.zone) for asked in filters]
             where = and_(window, decision.where, or_(*wanted) if wanted else true())
+            _limit(session, end)
             if row.topic is None:
-                found += _present(session, type_, where)
+                found += _present(session, id_, type_, where)
             else:
-                found += _versions(session, row, TOPICS[row.topic], type_, where, now)
+                found += _versions(session, row, TOPICS[row.topic], type_, where, now, end)
     found.sort(key=lambda one: (one[3], one[1], one[2]))
     session.flush()
     numbered = [
@@ -92,10 +103,18 @@ def match(session: Session, id_: str, config: Config, now: datetime) -> int:
     return len(numbered)
 
 
-def _upto(session: Session, matched: int, types: Sequence[str], settled: int) -> int:
+def _limit(session: Session, end: float) -> None:
+    """Let no statement from here on last beyond an instant of the monotonic clock. Raises: TooCostly."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TooCostly
+    session.execute(text(f"SET LOCAL statement_timeout = {max(int(left * 1000), 1)}"))
+
+
+def _upto(session: Session, matched: int, types: Sequence[str], settled: int, most: int) -> int:
     """Return where a look ends: where all is settled, or earlier after a load of very much."""
     changes = select(cast(Resource.xid, Text)).where(_between(matched, settled), Resource.type.in_(types))
-    beyond = session.scalar(changes.order_by(Resource.xid).offset(MOST_CHANGES).limit(1))
+    beyond = session.scalar(changes.order_by(Resource.xid).offset(most).limit(1))
     return settled if beyond is None else max(int(beyond), matched + 1)
 
 
@@ -107,11 +126,17 @@ def _xid(number: int) -> ColumnElement[Any]:
     return literal_column(f"'{int(number)}'::xid8")
 
 
-def _present(session: Session, type_: str, where: ColumnElement[bool]) -> list[Found]:
-    """R4: each resource that changed and matches now."""
+def _present(session: Session, id_: str, type_: str, where: ColumnElement[bool]) -> list[Found]:
+    """R4: each resource that changed and matches now, unless it was told of as it stands."""
+    told = exists().where(
+        SubscriptionEvent.subscription == id_,
+        SubscriptionEvent.type == Resource.type,
+        SubscriptionEvent.id == Resource.id,
+        SubscriptionEvent.version == Resource.version,
+    )
     rows = session.execute(
         select(Resource.type, Resource.id, Resource.version, Resource.updated_at).where(
-            Resource.type == type_, ~Resource.deleted, where
+            Resource.type == type_, ~Resource.deleted, where, ~told
         )
     )
     return [(row.type, row.id, row.version, row.updated_at) for row in rows]
@@ -124,6 +149,7 @@ def _versions(
     type_: str,
     where: ColumnElement[bool],
     now: datetime,
+    end: float,
 ) -> list[Found]:
     """Backport: each version of what changed that is an event of the topic, seen beside the one before."""
     ids = session.scalars(
@@ -133,6 +159,7 @@ def _versions(
     found: list[Found] = []
     for start in range(0, len(ids), AT_ONCE):
         part = ids[start : start + AT_ONCE]
+        _limit(session, end)
         rows = session.execute(
             select(SubscriptionEvent.id, SubscriptionEvent.version).where(
                 SubscriptionEvent.subscription == row.id,

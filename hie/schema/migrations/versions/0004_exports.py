@@ -90,6 +90,8 @@ def subscriptions() -> None:
         sa.Column("since", INSTANT, nullable=False),
         sa.Column("matched", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
         sa.Column("last_number", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("costly", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("look_at", INSTANT, nullable=True),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", INSTANT, nullable=True),
         sa.Column("told_at", INSTANT, nullable=True),

@@ -1,0 +1,100 @@
+"""Subscriptions whose criteria cost too much: they hold up nobody, and their owner is told."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from hie.schema import SubscriptionRow
+from hie.services.subscriptions import matching
+from hie.work import looking
+from hie.work.looking import match_all, match_costly
+from tests.hub_world import Caller, created, hospitals, observation, patient
+from tests.receiver import Receiver, receiving
+from tests.subscriptions_world import by_criteria, events, states, turn
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def app(fresh_database_url: str, tmp_path: Path, receiver: Receiver) -> Iterator[Flask]:
+    told = f"{receiver.url}/notices"
+    with hospitals(fresh_database_url, HIE_EXPORT_DIR=str(tmp_path / "exports"), HIE_NOTIFY_TO=told) as made:
+        yield made
+
+
+def test_costly_criteria_hold_up_no_other_subscription_and_are_parked_with_the_reason(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "QUICK_S", 0.2)
+    monkeypatch.setattr(matching, "MOST_S", 0.2)
+    call = Caller(app, "bench")
+    costly = [created(call, by_criteria(receiver, "Observation?value-quantity=gt5"))["id"] for _ in range(2)]
+    quick = created(call, by_criteria(receiver, "Observation?status=final"))["id"]
+    turn(app)
+    subject = created(call, patient("1"))["id"]
+    created(call, observation(f"Patient/{subject}"))
+    hub, now = app.extensions["hie"], datetime.now(UTC)
+    with Session(hub.engine) as other, other.begin():
+        other.execute(sa.text("LOCK TABLE search_number IN ACCESS EXCLUSIVE MODE"))
+        match_all(hub.engine, hub.config, now)
+        assert states(app) == dict.fromkeys(costly, ("active", 1)) | {quick: ("active", 0)}
+        assert [number for number, _, _ in events(app)] == [1], "the quick one has its event"
+        match_all(hub.engine, hub.config, now)
+        assert states(app)[costly[0]] == ("active", 1), "it waits apart"
+        assert not match_costly(hub.engine, hub.config, now), "and for a while"
+        for times in range(1, looking.MOST_COSTLY):
+            later = now + timedelta(hours=times)
+            assert [match_costly(hub.engine, hub.config, later) for _ in range(3)] == [True, True, False]
+    monkeypatch.setattr(matching, "MOST_S", 0)
+    later = now + timedelta(hours=looking.MOST_COSTLY)
+    assert [match_costly(hub.engine, hub.config, later) for _ in range(3)] == [True, True, False]
+    monkeypatch.setattr(matching, "MOST_S", 60)
+    assert states(app) == dict.fromkeys(costly, ("error", looking.MOST_COSTLY)) | {quick: ("active", 0)}
+    stored = call("GET", f"/Subscription/{costly[0]}").get_json()
+    assert (stored["status"], stored["error"]) == ("error", looking.TOO_COSTLY)
+    assert call("PUT", f"/Subscription/{costly[0]}", stored | {"status": "requested"}).status_code == 200
+    turn(app)
+    turn(app)
+    assert len([one for one in receiver.told if one.path == "/notices"]) == 2, "its event waited"
+
+
+def test_who_is_slow_but_not_too_slow_is_looked_after_apart(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    hub, now = app.extensions["hie"], datetime.now(UTC)
+    with Session(hub.engine) as session, session.begin():
+        row = session.get_one(SubscriptionRow, made)
+        row.costly, row.look_at = 3, now
+    created(call, patient("1", gender="male"))
+    monkeypatch.setattr(looking, "QUICK_S", 0)
+    later = now + timedelta(seconds=1)
+    assert [match_costly(hub.engine, hub.config, later) for _ in range(2)] == [True, False]
+    assert (states(app)[made], len(events(app))) == (("active", 1), 1)
+    monkeypatch.setattr(looking, "QUICK_S", 1000)
+    assert match_costly(hub.engine, hub.config, later + timedelta(seconds=1))
+    assert states(app)[made] == ("active", 0)
+
+
+def test_a_version_that_was_told_of_is_not_told_again_by_criteria(app: Flask, receiver: Receiver) -> None:
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    created(call, patient("1", gender="male"))
+    turn(app)
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        session.execute(sa.update(SubscriptionRow).values(matched=sa.text("'3'::xid8")))
+    turn(app)
+    assert states(app) == {made: ("active", 0)}
+    assert [number for number, _, _ in events(app)] == [1]
