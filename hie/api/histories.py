@@ -62,7 +62,7 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
     after: list[Any] = []
     if "_cursor" in request.args:
         after = read_cursor(secret, digest, asking.now(), request.args["_cursor"])
-    wanted = Wanted(type_, id_, _since(), _at(), _count(), after[1:])
+    wanted = Wanted(type_, id_, _since(), _at(), _count(), after[1:], decision.past)
     total = None
     with asking.hub().look() as session:
         safe = after[0] if after else instant_text(safe_instant(session))

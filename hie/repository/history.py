@@ -7,7 +7,7 @@ been replaced meanwhile, so each appears once, whatever is written while a reade
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,7 +59,8 @@ class Wanted:
 
     type, id: of one resource, of one type, or of all (None).
     since: only what was stored at or after this instant. at: only what was the present version at some time
-        within this range. after: the sort values of the last version shown.
+        within this range. after: the sort values of the last version shown. past: what the policy says of
+        each version of the past by itself.
     """
 
     type: str | None = None
@@ -68,6 +69,7 @@ class Wanted:
     at: Range | None = None
     count: int = 50
     after: Sequence[Any] = ()
+    past: ColumnElement[bool] = field(default_factory=true)
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -183,7 +185,7 @@ def _past(wanted: Wanted, where: ColumnElement[bool]) -> Select[Any]:
             ResourceKey, and_(ResourceKey.type == ResourceHistory.type, ResourceKey.id == ResourceHistory.id)
         )
         .join(Resource, OWNER)
-        .where(where, *_limits(ResourceHistory, wanted))
+        .where(where, wanted.past, *_limits(ResourceHistory, wanted))
         .where(or_(ResourceHistory.compartment == Resource.compartment, _is_reached_elsewhere(where)))
     )
     if wanted.type is not None:

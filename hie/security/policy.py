@@ -3,7 +3,7 @@
 Because the reach is part of the SQL, totals, pages, chains and includes cannot tell what is hidden.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -11,11 +11,19 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, sele
 from sqlalchemy.orm import aliased
 
 from hie.schema.mpi import Identity
-from hie.schema.repository import NO_COMPARTMENT, Resource
+from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
 from hie.schema.security import AuditEventRow, Relation
 from hie.security.actor import Actor
-from hie.security.rules import LETTERS, PUBLISHED, Reach, rule_for
+from hie.security.rules import LETTERS, PUBLISHED, READING, Reach, rule_for
 from hie.security.scopes import allowed_types
+
+BINARY = "Binary"
+# As it stands in a stored text: a quote within a value has a backslash before it.
+HAS_CONTEXT = '"securityContext":'
+CONTEXT = (
+    r'"securityContext":\{[^{}]*"reference":"(?:[^"]*/)?'
+    r'([A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64})(?:/_history/[^"]*)?"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Decision:
     where: condition over `Resource`, to be ANDed to every read and search of the request (for AuditEvent
         over `AuditEventRow`).
     people: the same reach as a condition over `Identity`.
+    past: what holds of each version of `ResourceHistory` besides, as its own securityContext says.
     masked: only masked demographics may be shown.
     """
 
@@ -33,6 +42,7 @@ class Decision:
     where: ColumnElement[bool]
     people: ColumnElement[bool]
     masked: bool = False
+    past: ColumnElement[bool] = field(default_factory=true)
 
 
 def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | None = None) -> Decision:
@@ -75,39 +85,65 @@ def _decide(actor: Actor, action: str, resource_type: str, now: datetime | None)
         where = and_(where, Resource.type.in_(sorted(types)))
     if rule.types not in ("*", "PUBLISHED", "Person", "Message"):
         where = and_(where, Resource.type == rule.types)
-    return Decision(True, rule.reach, where, _people(actor, rule.reach, now), rule.masked)
+    past: ColumnElement[bool] = true()
+    if resource_type in ("*", BINARY) and action in READING and (rule.reach is not Reach.ALL or types):
+        where = and_(where, _is_open(actor, Resource, now))
+        past = _is_open(actor, ResourceHistory, now)
+    return Decision(True, rule.reach, where, _people(actor, rule.reach, now), rule.masked, past)
 
 
 def _denied(reason: str) -> Decision:
     return Decision(False, reason, false(), false())
 
 
-def _resources(actor: Actor, reach: Reach, now: datetime | None) -> ColumnElement[bool]:
-    """The reach as a condition over `Resource`."""
+def _resources(
+    actor: Actor, reach: Reach, now: datetime | None, of: type[Resource] = Resource
+) -> ColumnElement[bool]:
+    """The reach as a condition over `Resource`, or over an alias of it."""
     if reach is Reach.ALL:
         return true()
     if reach is Reach.OWN:
-        own = (
-            exists()
-            .where(Identity.id == Resource.compartment, _people(actor, reach, now))
-            .correlate(Resource)
-        )
-        return and_(
-            Resource.facility == (actor.facility or ""), or_(Resource.compartment == NO_COMPARTMENT, own)
-        )
-    published = and_(Resource.compartment == NO_COMPARTMENT, Resource.type.in_(sorted(PUBLISHED)))
+        own = exists().where(Identity.id == of.compartment, _people(actor, reach, now)).correlate(of)
+        return and_(of.facility == (actor.facility or ""), or_(of.compartment == NO_COMPARTMENT, own))
+    published = and_(of.compartment == NO_COMPARTMENT, of.type.in_(sorted(PUBLISHED)))
     if reach is Reach.PUBLIC:
         return published
     if reach in (Reach.OWN_OR_RELATED, Reach.RELATED, Reach.UNRESTRICTED):
         reached = _people(actor, reach, now)
-        compartment = exists().where(Identity.id == Resource.compartment, reached).correlate(Resource)
-        conditions = [published, and_(Resource.compartment != NO_COMPARTMENT, compartment)]
+        compartment = exists().where(Identity.id == of.compartment, reached).correlate(of)
+        conditions = [published, and_(of.compartment != NO_COMPARTMENT, compartment)]
         if reach is Reach.OWN_OR_RELATED and actor.facility:
-            conditions.append(
-                and_(Resource.compartment == NO_COMPARTMENT, Resource.facility == actor.facility)
-            )
+            conditions.append(and_(of.compartment == NO_COMPARTMENT, of.facility == actor.facility))
         return or_(*conditions)
     return false()
+
+
+def _is_open(
+    actor: Actor, of: type[Resource] | type[ResourceHistory], now: datetime | None
+) -> ColumnElement[bool]:
+    """The condition that a row is no Binary, or one whose securityContext, if it has one, may be read.
+
+    Source: FHIR R4 binary.html, Binary.securityContext.
+    """
+    rule = rule_for(actor.role, "read", "*")
+    reach = Reach.PUBLIC if rule is None else rule.reach
+    context, key = aliased(Resource), aliased(ResourceKey)
+    named = func.substring(of.content, CONTEXT)
+    is_its = and_(context.compartment == key.compartment, context.type == key.type, context.id == key.id)
+    seen = [
+        key.type == func.split_part(named, "/", 1),
+        key.id == func.split_part(named, "/", 2),
+        ~context.deleted,
+        _resources(actor, reach, now, context),
+    ]
+    types = allowed_types(actor.scopes, LETTERS["read"]) if actor.kind == "client" else None
+    if types is not None:
+        seen.append(key.type.in_(sorted(types)))
+    return or_(
+        of.type != BINARY,
+        func.strpos(of.content, HAS_CONTEXT) == 0,
+        select(key.id).join(context, is_its).where(*seen).correlate(of).exists(),
+    )
 
 
 def _people(actor: Actor, reach: Reach, now: datetime | None) -> ColumnElement[bool]:

@@ -221,6 +221,64 @@ def test_a_context_decides_about_versions_and_batches_too(app: Flask) -> None:
             assert one["response"]["status"][:3] == status, url
 
 
+@pytest.fixture
+def narrow(app: Flask) -> Caller:
+    """A system of H01 whose token reaches Binaries and what is Basic, and no Patient."""
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        put_client(session, "narrow", SECRET, "system/Binary.rs system/Basic.rs", "H01")
+    return Caller(app, "narrow")
+
+
+def found(call: Caller, path: str) -> set[str]:
+    """Return the ids of the Binaries that are listed, with the version where one is not present."""
+    answer = call("GET", path)
+    assert answer.status_code == 200, answer.text
+    listed = [e["resource"] for e in answer.get_json().get("entry", []) if "resource" in e]
+    return {f"{one['id']}/{one['meta']['versionId']}" for one in listed if one["resourceType"] == "Binary"}
+
+
+def test_who_may_not_see_the_context_finds_the_binary_nowhere(app: Flask, narrow: Caller) -> None:
+    h01 = Caller(app, "h01")
+    subject = created(h01, patient("9"))["id"]
+    order = created(h01, {"resourceType": "Basic", "code": {"text": "x"}})["id"]
+    closed = kept(h01, X_Security_Context=f"Patient/{subject}")
+    opened = kept(h01, X_Security_Context=f"Basic/{order}")
+    plain = kept(h01)
+    # Its first version belongs to the Patient, its second to nobody.
+    changed = kept(h01, X_Security_Context=f"Patient/{subject}")
+    assert h01("PUT", f"/Binary/{changed}", b"new", Content_Type=PDF).status_code == 200
+    absolute = {"reference": f"http://127.0.0.1:18080/fhir/Patient/{subject}/_history/1", "display": "x"}
+    body = {"resourceType": "Binary", "contentType": PDF, "data": "eA==", "securityContext": absolute}
+    other = created(h01, body)["id"]
+    all_of_it = {f"{id_}/1" for id_ in (closed, opened, plain, other)} | {f"{changed}/2"}
+    for path in ("/Binary", "/?_type=Binary,Basic"):
+        assert found(h01, path) == all_of_it
+        assert found(narrow, path) == {f"{opened}/1", f"{plain}/1", f"{changed}/2"}
+    for path in ("/Binary/_history", "/_history"):
+        assert found(h01, path) == all_of_it | {f"{changed}/1"}
+        assert found(narrow, path) == {f"{opened}/1", f"{plain}/1", f"{changed}/2"}
+    assert narrow("GET", f"/Binary/{closed}/_history").status_code == 404
+    assert narrow("GET", f"/Binary/{changed}/_history").get_json()["total"] == 1
+    assert narrow("GET", "/Binary?_summary=count").get_json()["total"] == 3
+    for id_, status in ((closed, 404), (other, 404), (opened, 200), (plain, 200)):
+        assert narrow("GET", f"/Binary/{id_}").status_code == status
+
+
+def test_an_export_holds_no_binary_whose_context_is_hidden(app: Flask, narrow: Caller) -> None:
+    h01 = Caller(app, "h01")
+    subject = created(h01, patient("9"))["id"]
+    kept(h01, X_Security_Context=f"Patient/{subject}")
+    plain = kept(h01)
+    asked = narrow("GET", "/$export?_type=Binary", Prefer="respond-async", Accept=FHIR)
+    assert asked.status_code == 202, asked.text
+    place = asked.headers["Content-Location"].partition("/fhir")[2]
+    hub = app.extensions["hie"]
+    assert work_once(hub.engine, hub.config, ("export",), lambda: False)
+    (output,) = narrow("GET", place).get_json()["output"]
+    lines = narrow("GET", output["url"].partition("/fhir")[2]).data.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [plain]
+
+
 def test_a_deletion_is_told_only_to_whom_may_see_the_binary(app: Flask) -> None:
     call, other = Caller(app, "h01"), Caller(app, "h02")
     id_ = kept(call)
