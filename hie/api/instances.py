@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -16,6 +15,7 @@ from hie.errors import NotFound, NotValid
 from hie.repository import contents, read
 from hie.repository.contents import BINARY
 from hie.repository.writes import Write
+from hie.security import audit
 from hie.security.access import access
 
 # Where criteria go that stand in the address of a write.
@@ -41,9 +41,12 @@ def read_one(type_: str, id_: str) -> Response:
         asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
     with asking.hub().look() as session:
-        reading = binaries.read_one if type_ == BINARY else partial(read.read, type_=type_)
-        found = reading(session, id_=id_, where=decision.where)
-        audited(session, "R", "read", found.type, found.id, found.compartment)
+        if type_ == BINARY:
+            found = binaries.read_one(session, id_, decision.where)
+            audited(session, "R", "read", found.type, found.id, found.compartment)
+        else:
+            row = audit.audit_row(asking.actor(), "R", "read", resource_type=type_, resource_id=id_, http=200)
+            found = read.read_noted(session, type_, id_, decision.where, row)
     return _shown(found)
 
 

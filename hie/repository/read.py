@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from esb.prepared import Prepared
 from hie.errors import Gone, NotFound
 from hie.schema.driver import run
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
+from hie.security import audit
 
 ROWS_AT_A_TIME = 1000
 OWNER = and_(
@@ -72,7 +74,24 @@ def read(session: Session, type_: str, id_: str, where: ColumnElement[bool]) -> 
 
     Raises: NotFound if there is none that may be seen; Gone if it was deleted.
     """
-    found = run(session, _present(where), {"of_type": type_, "of_id": id_}).fetchone()
+    return _found(session, type_, id_, _present(where), {})
+
+
+def read_noted(
+    session: Session, type_: str, id_: str, where: ColumnElement[bool], row: dict[str, Any]
+) -> Stored:
+    """Return the present version of a resource, its audit row written by the same statement; as `read`.
+
+    Args:
+        row: of `audit.audit_row`; whose record it is comes from what was found.
+    """
+    found = _found(session, type_, id_, _present_noted(where), row)
+    audit.note_written()
+    return found
+
+
+def _found(session: Session, type_: str, id_: str, prepared: Prepared, values: dict[str, Any]) -> Stored:
+    found = run(session, prepared, {**values, "of_type": type_, "of_id": id_}).fetchone()
     if found is None:
         raise NotFound
     version, updated_at, deleted, content, compartment, facility, source_at = found
@@ -87,6 +106,15 @@ def read(session: Session, type_: str, id_: str, where: ColumnElement[bool]) -> 
 def _present(where: ColumnElement[bool]) -> Prepared:
     """Return the query for one resource within a reach, which the policy gives as the same object again."""
     return Prepared(PRESENT.where(where))
+
+
+@lru_cache(maxsize=1000)
+def _present_noted(where: ColumnElement[bool]) -> Prepared:
+    """Return the query for one resource that adds the audit row if it is there and not deleted."""
+    found = PRESENT.where(where).cte("found")
+    whose = func.nullif(found.c.compartment, NO_COMPARTMENT).label("compartment")
+    given = select(whose).where(~found.c.deleted).cte("given")
+    return Prepared(select(found).add_cte(audit.adding(given).cte("noted")))
 
 
 def vread(session: Session, type_: str, id_: str, version: int, where: ColumnElement[bool]) -> Stored:

@@ -27,5 +27,8 @@ def run(session: Session, statement: Prepared, values: dict[str, Any]) -> psycop
 
     Raises: psycopg.Error, not SQLAlchemy's.
     """
-    connection = driver(session)
-    return connection.execute(*statement.spoken(session.connection().dialect, values))
+    session.flush()
+    connection = session.connection()
+    known = connection.connection.driver_connection
+    assert isinstance(known, psycopg.Connection)
+    return known.execute(*statement.spoken(connection.dialect, values))

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Engine, insert
+from sqlalchemy import CTE, Engine, Insert, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from esb.prepared import Prepared
@@ -66,6 +66,17 @@ def record(
     )
     run(session, ADD, row)
     note_written()
+
+
+def adding(found: CTE) -> Insert:
+    """Return the statement that adds an audit row for each row that a query finds.
+
+    Columns of the trail that the query has come from it; all others are bound by their names, as `audit_row`
+    gives them. Who runs it says so by `note_written`.
+    """
+    columns = AuditEventRow.__table__.c
+    said = (found.c.get(name, bindparam(name, type_=columns[name].type)) for name in COLUMNS)
+    return insert(AuditEventRow).from_select(COLUMNS, select(*said).select_from(found))
 
 
 def record_each(session: Session, compartments: Collection[str | None], **said: Any) -> None:
