@@ -37,6 +37,7 @@ from hie.errors import NotSupported
 from hie.repository import definitions, tokens
 from hie.repository.conditions import LOGICAL_ID, REFERENCE, Condition, Manner, condition, has_any, points_at
 from hie.repository.definitions import EVERY_TYPE
+from hie.repository.frequency import frequent_tokens
 from hie.repository.reference_conditions import is_here
 from hie.repository.unknown import Unknown, no_parameter, unknown
 from hie.schema.repository import Resource, ResourceKey
@@ -61,6 +62,10 @@ class Reading:
     reach: Reach
     session: Session
     hops: int = field(default=0)
+
+    def manner(self) -> Manner:
+        """Return how conditions are made of all resources of a type."""
+        return Manner(self.zone, session=self.session, frequent=frequent_tokens(self.session))
 
     def hop(self, name: str) -> None:
         """Count a hop. Raises: Unknown if the search has too many."""
@@ -108,7 +113,7 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
     refused: list[Unknown] = []
     for each in targets:
         try:
-            matching = criterion(each, *inner, how, Manner(how.zone, session=how.session))
+            matching = criterion(each, *inner, how, how.manner())
         except Unknown as error:
             refused.append(error)
         else:
@@ -134,7 +139,7 @@ def _pointing(type_: str, parameter: Parameter, target: str, matching: Condition
     inner = select(Resource.id).where(*_within(target, matching, how)).correlate(None)
     few = how.session.scalars(inner.limit(FEW + 1)).all()
     if len(few) <= FEW:
-        return points_at(type_, parameter, target, few)
+        return points_at(type_, parameter, target, few, how.manner())
     found: list[Condition] = [false()]
     for path in parameter.paths:
         name = definitions.path_name(type_, path)
@@ -189,7 +194,7 @@ def _has(type_: str, name: str, value: str, how: Reading) -> Condition:
     if parameter.kind != "reference" or type_ not in (_targets(parameter) or [type_]):
         raise unknown("_has", f"{source}:{code} is no reference to {type_}")
     how.hop("_has")
-    matching = criterion(source, rest, value, how, Manner(how.zone, session=how.session))
+    matching = criterion(source, rest, value, how, how.manner())
     paths = [path for path in parameter.paths if path.target in (None, type_) and path.type == "Reference"]
     return or_(false(), *(_pointed_at(type_, source, path, matching, how) for path in paths))
 

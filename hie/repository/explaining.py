@@ -47,7 +47,8 @@ def explained(
     with bounded(how.session, params):
         query = parse(target, params, how.reading(strict=strict))
         keys = ordering.sort_keys(target.types, tuple(query.sort))
-        page = statement(conditions_of(query, how.where), keys, query.count + 1)
+        conditions = conditions_of(query, how.where)
+        page = statement(conditions, keys, query.count + 1, is_apart=query.is_of_few)
         plan = "\n".join(how.session.execute(Explain(page)).scalars())
     shown: list[dict[str, Any]] = [
         {"name": "understood", "part": [_text("parameter", name), _text("as", understood(target, name))]}

@@ -17,6 +17,7 @@ from hie.repository.shaped import NUMBERS, Condition, Shape, Shaped
 from hie.schema.repository import Resource, SearchText
 
 MOST_VALUES = 1000
+MOST_RARE = 20  # tokens that are still few resources together, if each is rare
 MOST_TEXTS = 2000  # different texts that the token index is asked for at once
 EMPTY = text("'{}'::bigint[]")
 
@@ -29,11 +30,13 @@ class Manner:
     within_patients: the search is within a few patients' records: they are gone through one by one, for the
         list of everything with a frequent code, which the token index would read, grows with the region.
     session: where code systems and the index's texts are looked up.
+    frequent: tokens that many resources carry; none where that is not known.
     """
 
     zone: tzinfo
     within_patients: bool = False
     session: Session | None = None
+    frequent: frozenset[int] = frozenset()
 
     def lookup(self, code: str) -> Session:
         """Return the session to look something up in. Raises: NotSupported where there is none."""
@@ -82,7 +85,12 @@ def refuse(code: str, modifier: str, *known: str) -> None:
 
 def has_any(numbers: Sequence[int], how: Manner | None = None) -> Condition:
     """Return the condition that a resource carries at least one of some tokens."""
-    return Shaped(OF_FEW if how is not None and how.within_patients else OF_MANY, (list(numbers),))
+    if how is None:
+        return Shaped(OF_MANY, (list(numbers),))
+    if how.within_patients:
+        return Shaped(OF_FEW, (list(numbers),))
+    is_rare = bool(how.frequent) and len(numbers) <= MOST_RARE and how.frequent.isdisjoint(numbers)
+    return Shaped(RARE if is_rare else OF_MANY, (list(numbers),))
 
 
 def _carries(is_of_few: bool, numbers: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -92,6 +100,7 @@ def _carries(is_of_few: bool, numbers: ColumnElement[Any]) -> ColumnElement[bool
 
 
 OF_FEW, OF_MANY = Shape(_carries, (True,), (NUMBERS,)), Shape(_carries, (False,), (NUMBERS,))
+RARE = Shape(_carries, (False,), (NUMBERS,), is_few=True)
 
 
 def has_text_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> Condition:

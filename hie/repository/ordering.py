@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, or_, tuple_
+from sqlalchemy import Interval, and_, literal_column, or_, tuple_
 
 from hie.errors import NotValid
 from hie.repository.conditions import Condition
 from hie.repository.wanted import Sorting
 from hie.schema.repository import Resource
+
+NO_TIME = literal_column("interval '0'", Interval())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,10 @@ class SortKey:
     is_instant: bool = False
     may_miss: bool = False
 
-    def order(self) -> Any:
-        """Return the ORDER BY term."""
-        term = self.column.desc() if self.descending else self.column.asc()
+    def order(self, *, is_apart: bool = False) -> Any:
+        """Return the ORDER BY term; apart, it is one that no index is read in the order of."""
+        column = self.column + NO_TIME if is_apart and self.is_instant else self.column
+        term = column.desc() if self.descending else column.asc()
         return term.nulls_last() if self.may_miss else term
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import lru_cache
 from typing import Any
@@ -51,7 +52,7 @@ def by_reference(
                 wanted.append(tokens.by_reference(name, value.partition("/_history/")[0]))
     conditions: list[Condition] = [kept_with(type_, patients)] if patients else []
     if wanted:
-        conditions.append(has_any(wanted))
+        conditions.append(has_any(wanted, replace(how, within_patients=False)))
     return any_of(conditions) if conditions else false()
 
 
@@ -75,7 +76,8 @@ def kept_with(type_: str, patients: Sequence[str]) -> Condition:
 
 @lru_cache(maxsize=1000)
 def _kept_with(subject: str) -> tuple[Shape, Shape]:
-    return Shape(_kept_with_one, (subject,), (TEXT,)), Shape(_kept_with_some, (subject,), (TEXTS,))
+    one = Shape(_kept_with_one, (subject,), (TEXT,), is_few=True)
+    return one, Shape(_kept_with_some, (subject,), (TEXTS,), is_few=True)
 
 
 def _kept_with_one(subject: str, patient: ColumnElement[str]) -> ColumnElement[bool]:
@@ -115,13 +117,16 @@ def _by_identifier(type_: str, parameter: Parameter, values: Sequence[str], how:
     return has_any(wanted, how)
 
 
-def points_at(type_: str, parameter: Parameter, target: str, ids: Sequence[str]) -> Condition:
+def points_at(type_: str, parameter: Parameter, target: str, ids: Sequence[str], how: Manner) -> Condition:
     """Return the condition that a reference points at one of some resources; used by chains."""
-    return any_points_at(type_, [(parameter, target)], {target: ids})
+    return any_points_at(type_, [(parameter, target)], {target: ids}, how)
 
 
 def any_points_at(
-    type_: str, asked: Iterable[tuple[Parameter, str]], ids: Mapping[str, Sequence[str]]
+    type_: str,
+    asked: Iterable[tuple[Parameter, str]],
+    ids: Mapping[str, Sequence[str]],
+    how: Manner | None = None,
 ) -> Condition:
     """Return the condition that one of some references points at one of some resources.
 
@@ -141,5 +146,5 @@ def any_points_at(
                 wanted |= dict.fromkeys(tokens.by_reference(name, f"{target}/{id_}") for id_ in ids[target])
     conditions: list[Condition] = [kept_with(type_, list(subjects))] if subjects else []
     if wanted:
-        conditions.append(has_any(list(wanted)))
+        conditions.append(has_any(list(wanted), how))
     return any_of(conditions) if conditions else false()

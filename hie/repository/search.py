@@ -151,12 +151,14 @@ def statement(
     keys: Sequence[SortKey],
     most: int | ColumnElement[int],
     last: Sequence[Any] | None = None,
+    *,
+    is_apart: bool = False,
 ) -> Select[Any]:
     """Return the one statement of a page.
 
     Args:
         most: rows that it gives. last: of a later page, the instant and snapshot of page one and the sort
-            values of the last shown.
+            values of the last shown. is_apart: all that matches is read and then sorted.
     """
     seen: list[Condition] = []
     if last is not None:
@@ -164,7 +166,8 @@ def statement(
         seen.append(_was_there(datetime.fromisoformat(last[0]), last[1]))
     stored = (Resource.type, Resource.id, Resource.content, Resource.compartment)
     columns = (*stored, SEEN_NOW, *(key.column for key in keys))
-    return select(*columns).where(*conditions, *seen).order_by(*(key.order() for key in keys)).limit(most)
+    order = [key.order(is_apart=is_apart) for key in keys]
+    return select(*columns).where(*conditions, *seen).order_by(*order).limit(most)
 
 
 def _found(
@@ -175,7 +178,8 @@ def _found(
     is_kept = how.is_kept and last is None and query.target.within is None
     if not is_kept or len(shaped) < len(query.conditions):
         conditions = conditions_of(query, how.where)
-        return how.session.execute(statement(conditions, keys, query.count + 1, last)).all()
+        page = statement(conditions, keys, query.count + 1, last, is_apart=query.is_of_few)
+        return how.session.execute(page).all()
     shapes = tuple(each.shape for each in shaped)
     prepared = _first_page(query.target.types, how.where, shapes, tuple(query.sort))
     return run(how.session, prepared, values(shaped) | {"most": query.count + 1}).fetchall()
@@ -192,7 +196,8 @@ def _first_page(
     """
     conditions = conditions_of(Query(Target("", types), [*places(shapes)]), where)
     keys = ordering.sort_keys(types, sort)
-    return Prepared(statement(conditions, keys, bindparam("most", type_=Integer)))
+    is_apart = any(shape.is_few for shape in shapes)
+    return Prepared(statement(conditions, keys, bindparam("most", type_=Integer), is_apart=is_apart))
 
 
 def _was_there(began: datetime, seen: str) -> Condition:

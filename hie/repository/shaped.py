@@ -23,11 +23,13 @@ class Shape:
     """What the SQL of a condition depends on.
 
     build: a function of a module, called with `about` and then with one bound value for each of `types`.
+    is_few: it leaves so few resources that all of them are better read than a whole type in some order.
     """
 
     build: Callable[..., ColumnElement[bool]]
     about: tuple[Hashable, ...]
     types: tuple[TypeEngine[Any], ...]
+    is_few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ def any_of(conditions: Sequence[Condition]) -> Condition:
         return or_(*conditions)
     shapes = tuple(each.shape for each in shaped)
     types = tuple(type_ for shape in shapes for type_ in shape.types)
-    return Shaped(Shape(_any, (shapes,), types), tuple(value for each in shaped for value in each.values))
+    is_few = all(shape.is_few for shape in shapes)
+    return Shaped(
+        Shape(_any, (shapes,), types, is_few), tuple(value for each in shaped for value in each.values)
+    )
 
 
 def _any(shapes: Sequence[Shape], *binds: ColumnElement[Any]) -> ColumnElement[bool]:

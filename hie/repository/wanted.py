@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hie.errors import Issue
 from hie.repository.conditions import Condition
+from hie.repository.shaped import Shaped
 from hie.repository.sorting import SortColumn
 
 COUNT, MOST = 50, 1000  # resources of a page: if nothing is said, and at most
@@ -72,3 +73,8 @@ class Query:
     remarks: list[Issue] = field(default_factory=list)
     used: list[tuple[str, str]] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether a condition leaves few resources; see `Shape`."""
+        return any(isinstance(each, Shaped) and each.shape.is_few for each in self.conditions)
