@@ -71,7 +71,7 @@ def resources() -> list[Json]:
         for bundle in patient_record(40, seed + 1):
             for one in json.loads(bundle)["entry"]:
                 made[one["resource"]["resourceType"], one["resource"]["id"]] = one["resource"]
-    for one in _drawn(Random(SEED)):
+    for one in chain(_drawn(Random(SEED)), _panels(Random(SEED + 1))):
         made[one["resourceType"], one["id"]] = one
     return list(made.values())
 
@@ -162,6 +162,20 @@ def _drawn(draw: Random) -> Iterator[Json]:
             "name": f"{draw.choice(CITIES)} Clinic",
             "active": True,
         }
+
+
+def _panels(draw: Random) -> Iterator[Json]:
+    """Give panels, whose components hold what must not be mixed, and reports about results."""
+    for n in range(OF_EACH // 3):
+        parts: list[Json] = [{"code": _concept(draw), "valueQuantity": _quantity(draw)} for _ in range(2)]
+        if n % 3 == 0:
+            parts.append({"code": _concept(draw), "valueCodeableConcept": _concept(draw)})
+        who = {"reference": f"Patient/gp{draw.randrange(OF_EACH)}"}
+        panel = {"resourceType": "Observation", "id": f"gc{n}", "status": "final", "subject": who}
+        yield panel | {"code": _concept(draw), "component": parts} | _when(draw)
+        results = [{"reference": f"Observation/go{draw.randrange(OF_EACH)}"} for _ in range(2)]
+        report = {"resourceType": "DiagnosticReport", "id": f"gd{n}", "status": "final", "subject": who}
+        yield report | {"code": _concept(draw), "result": [*results, {"reference": f"Observation/gc{n}"}]}
 
 
 def atoms(known: list[Json], number: int) -> list[Atom]:
@@ -305,6 +319,11 @@ class Peer:
     def search(self, type_: str, *params: tuple[str, str]) -> set[str]:
         """Return the ids of what it finds."""
         return set(self._ask({"search": query(type_, *params)}))
+
+    def values(self, given: list[Json]) -> list[dict[str, list[Any]]]:
+        """Return what the published expressions of the parameters find in each resource, with its type."""
+        found: list[dict[str, list[Any]]] = self._ask({"values": given})
+        return found
 
     def __enter__(self) -> "Peer":
         return self
