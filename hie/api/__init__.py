@@ -25,6 +25,7 @@ from hie.api import (
     searches,
     subscriptions,
     terminology,
+    terminology_local,
 )
 
 blueprint = Blueprint("api", __name__)
@@ -41,6 +42,7 @@ for _module in (
     operations_match,
     operations_summary,
     terminology,
+    terminology_local,
     operations_lastn,
     operations_meta,
     operations_validate,

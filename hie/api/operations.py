@@ -22,6 +22,7 @@ from hie.security.access import access
 
 Level = Literal["system", "type", "instance"]
 CORE = "http://hl7.org/fhir/OperationDefinition/"
+OWN = "urn:hie:region:operation:"
 
 
 class UnknownOperation(HieError):
@@ -284,6 +285,15 @@ OPERATIONS += (
             "source:uri", "target:uri", "targetsystem:uri", "reverse:boolean",
         ),
         "What a code is in another code system",
+    ),
+    Operation(
+        "unmapped", ("type",), ("ConceptMap",), OWN + "unmapped",
+        _params("facility:code", "count:unsignedInt", "offset:unsignedInt"),
+        "Hospitals' own codes that no map translates, the most frequent first; as CSV by _format=text/csv",
+    ),
+    Operation(
+        "map", ("type",), ("ConceptMap",), OWN + "map", (Param("list", "string", least=1),),
+        "Takes in the filled list of $unmapped, as CSV in the body or in the parameter list", by_get=False,
     ),
 )  # fmt: skip
 

@@ -190,7 +190,7 @@ def translate(id_: str | None = None) -> Response:
     is_found = any(match.is_match for match in matches)
     told: list[dict[str, Any]] = [{"name": "result", "valueBoolean": is_found}]
     if not matches:
-        text = "No map here translates this code; see the work list (hie terminology unmapped)."
+        text = "No map here translates this code; see the work list (ConceptMap/$unmapped)."
         told.append({"name": "message", "valueString": text})
     return answer_parameters([*told, *map(_match, matches)])
 

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -48,10 +49,13 @@ FORMULA_AS_TEXT = re.compile(r"^'('*[=+\-@\t\r])")
 Key = tuple[str, str, str]
 
 
-def gather(session: Session) -> int:
+def gather(session: Session, most: int | None = None) -> int:
     """Count the local codes of what was committed since the last time; return how many versions were read.
 
     Reads below the oldest transaction still open, so that a late commit is never missed.
+
+    Args:
+        most: stop after so many, at the end of a transaction; the next call goes on there.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK + 1})
     upper = session.scalar(select(func.pg_snapshot_xmin(func.pg_current_snapshot())))
@@ -64,12 +68,19 @@ def gather(session: Session) -> int:
     ]
     if mark is not None:
         conditions.append(Resource.xid >= cast(mark.xid, Xid8))
-    rows = select(Resource.type, Resource.facility, Resource.updated_at, Resource.content).where(*conditions)
+    rows = select(Resource.type, Resource.facility, Resource.updated_at, Resource.content, Resource.xid)
+    rows = rows.where(*conditions)
+    if most is not None:
+        rows = rows.order_by(Resource.xid)
     seen: dict[Key, dict[str, Any]] = {}
-    read = 0
-    for row in session.execute(rows.execution_options(yield_per=BATCH)):
-        read += 1
-        _count(seen, row.type, row.facility, row.updated_at, orjson.loads(row.content))
+    read, last = 0, None
+    with closing(session.execute(rows.execution_options(yield_per=BATCH))) as found:
+        for row in found:
+            if most is not None and read >= most and row.xid != last:
+                upper = row.xid
+                break
+            read, last = read + 1, row.xid
+            _count(seen, row.type, row.facility, row.updated_at, orjson.loads(row.content))
     _add(session, seen)
     reached = {"xid": upper, "updated_at": func.now()}
     keep = insert(TerminologyMark).values(name=MARK, **reached)
@@ -158,8 +169,23 @@ def _add(session: Session, seen: dict[Key, dict[str, Any]]) -> None:
     session.execute(statement, rows)
 
 
-def unmapped(session: Session, facility: str | None = None, limit: int | None = None) -> list[LocalCode]:
-    """Return the local codes without a translation, the most frequent first.
+def unmapped(
+    session: Session, facility: str | None = None, limit: int | None = None, offset: int = 0
+) -> list[LocalCode]:
+    """Return the local codes without a translation, the most frequent first."""
+    wanted = select(LocalCode).where(*_without_translation(facility))
+    wanted = wanted.order_by(LocalCode.count.desc(), LocalCode.facility, LocalCode.system, LocalCode.code)
+    return list(session.scalars(wanted.limit(limit).offset(offset)))
+
+
+def number_unmapped(session: Session, facility: str | None = None) -> int:
+    """Return how many local codes are without a translation."""
+    wanted = select(func.count()).select_from(LocalCode).where(*_without_translation(facility))
+    return session.scalar(wanted) or 0
+
+
+def _without_translation(facility: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that a local code, of a facility, has no translation.
 
     Translated is what a current map holds, also as `unmatched`, and what the hospital's front-end processor
     had translated already.
@@ -175,11 +201,8 @@ def unmapped(session: Session, facility: str | None = None, limit: int | None = 
             ConceptMapRow.source_code == LocalCode.code,
         )
     )
-    wanted = select(LocalCode).where(LocalCode.standard_code.is_(None), not_(is_mapped))
-    if facility is not None:
-        wanted = wanted.where(LocalCode.facility == facility)
-    wanted = wanted.order_by(LocalCode.count.desc(), LocalCode.facility, LocalCode.system, LocalCode.code)
-    return list(session.scalars(wanted.limit(limit)))
+    own_only = [LocalCode.facility == facility] if facility is not None else []
+    return [LocalCode.standard_code.is_(None), not_(is_mapped), *own_only]
 
 
 def work_list(codes: list[LocalCode]) -> str:
@@ -202,10 +225,13 @@ def _as_text(cell: str) -> str:
     return f"'{cell}" if FORMULA.match(cell) else cell
 
 
-def map_answers(session: Session, raw: bytes) -> dict[str, int]:
+def map_answers(session: Session, raw: bytes, only: str | None = None) -> dict[str, int]:
     """Take a filled work list into each facility's map; return how many codes of each were mapped.
 
     A line without a target and without `unmatched` is left for later. All of a file or nothing.
+
+    Args:
+        only: the facility whose lines alone are taken; one of another is wrong.
 
     Raises: NotLoaded with the wrong lines.
     """
@@ -218,7 +244,7 @@ def map_answers(session: Session, raw: bytes) -> dict[str, int]:
         equivalence = row.get("equivalence") or ("equivalent" if row["target_code"] else "")
         if not equivalence:
             continue
-        problem = _problem(row, equivalence)
+        problem = _problem(row, equivalence, only)
         if problem:
             problems.append(Issue(f"line {line}", problem))
             continue
@@ -241,7 +267,9 @@ def map_answers(session: Session, raw: bytes) -> dict[str, int]:
     return {facility: len(pairs) for facility, pairs in sorted(answers.items())}
 
 
-def _problem(row: dict[str, str], equivalence: str) -> str:
+def _problem(row: dict[str, str], equivalence: str, only: str | None) -> str:
+    if only not in (None, row["facility"]):
+        return "the facility is another one than yours"
     found = LOCAL.fullmatch(row["system"])
     if found is None or found[1] != row["facility"]:
         return "the system is not one of the facility's own, urn:hie:FACILITY:..."

@@ -190,3 +190,15 @@ def test_a_target_that_its_table_does_not_hold_is_named(engine_of_one: sa.Engine
                 session, answers(f"H01,urn:hie:H01:sex,M,{sex},1,", f"H01,urn:hie:H01:sex,X,{sex},7,")
             )
         assert [issue.path for issue in error.value.issues] == ["line 3"]
+
+
+def test_reading_in_parts_counts_each_version_once(engine_of_one: sa.Engine):
+    for number in range(5):
+        store(engine_of_one, observation(f"o{number}", coding("K")), observation(f"p{number}", coding("K")))
+    read = []
+    for _ in range(6):
+        with Session(engine_of_one) as session, session.begin():
+            read.append(gather(session, 3))
+    # A transaction is read whole: two at a time make four.
+    assert read == [4, 4, 2, 0, 0, 0]
+    assert listed(engine_of_one) == [("K", 10)]
