@@ -21,6 +21,22 @@ def selects_s(
     return sum(count / spent for count, _, spent in found), sum(rows / spent for _, rows, spent in found)
 
 
+def select_times_ms(
+    database_url: str, query: str, values: Sequence[tuple[str, ...]], seconds: float
+) -> list[float]:
+    """Return how long each statement of one client takes, in ms."""
+    times: list[float] = []
+    with psycopg.connect(plain(database_url), autocommit=True) as connection:
+        cursor = connection.cursor(binary=True)
+        start = begin = time.perf_counter()
+        while begin - start < seconds:
+            cursor.execute(query, values[len(times) % len(values)]).fetchall()
+            end = time.perf_counter()
+            times.append((end - begin) * 1000)
+            begin = end
+    return times
+
+
 def _lane(
     database_url: str, query: str, values: Sequence[tuple[str, ...]], seconds: float
 ) -> tuple[int, int, float]:

@@ -20,11 +20,12 @@ Check = Callable[[bytes], int]
 
 @dataclass(slots=True)
 class Loop:
-    """What the clients saw: seconds of each answer, resources in all, the seconds it took."""
+    """What the clients saw: seconds of each answer, resources in all, the seconds it took, errors."""
 
     times: list[float] = field(default_factory=list)
     resources: int = 0
     spent_s: float = 0.0
+    errors: int = 0
 
     @property
     def requests_s(self) -> float:
@@ -49,8 +50,19 @@ def get(path: str, host: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
-def closed_loop(address: str, requests: Iterator[bytes], clients: int, seconds: float, check: Check) -> Loop:
+def closed_loop(
+    address: str,
+    requests: Iterator[bytes],
+    clients: int,
+    seconds: float,
+    check: Check,
+    *,
+    count_errors: bool = False,
+) -> Loop:
     """Return what clients saw that share the requests, after so many seconds.
+
+    Args:
+        count_errors: count the answers that are not 200 instead of ending at the first.
 
     Raises: RuntimeError at the first answer that is not 200 or that `check` refuses.
     """
@@ -77,7 +89,12 @@ def closed_loop(address: str, requests: Iterator[bytes], clients: int, seconds: 
                 if body is not None:
                     now = time.perf_counter()
                     found.times.append(now - client.begin)
-                    found.resources += check(body)
+                    if b" 200 " in client.read[:20]:
+                        found.resources += check(body)
+                    elif count_errors:
+                        found.errors += 1
+                    else:
+                        raise RuntimeError(f"The server answered {bytes(client.read[:400])!r}")
                     _ask(client, next(requests))
         found.spent_s = now - start
         for key in list(selector.get_map().values()):
@@ -97,8 +114,6 @@ def _answer(read: bytearray) -> bytes | None:
     if end < 0:
         return None
     head = bytes(read[:end])
-    if b" 200 " not in head[:20]:
-        raise RuntimeError(f"The server answered {head[:40]!r}: {bytes(read[end + 4 : end + 400])!r}")
     length = LENGTH.search(head)
     if length is None:
         return bytes(read[end + 4 :]) if read.endswith(LAST_CHUNK) else None

@@ -12,8 +12,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -24,7 +24,9 @@ import psycopg
 import requests
 
 from deploy.benchmarks import stand
-from deploy.benchmarks.closed_loop import closed_loop, get
+from deploy.benchmarks.bare_select import select_times_ms
+from deploy.benchmarks.closed_loop import Loop, closed_loop, get
+from deploy.benchmarks.effort import cpu_ms
 from deploy.benchmarks.figures import Figure, Report, median_figure, percentile
 from deploy.benchmarks.floors import fsync_ms, plain
 
@@ -33,6 +35,7 @@ RESOURCES_EACH = 400
 LOADERS, CLIENTS, ROUNDS, SECONDS, WARM_UP_S = 2, 4, 3, 5.0, 3.0
 PEOPLE = 60
 MUST_GROWTH, MUST_GB, MUST_EXPORT_S = 1.35, 6.0, 10_000
+FLOOR = "SELECT content FROM resource WHERE compartment = %s AND type = 'Patient' AND id = %s"
 EXPORT_FLOOR = "COPY (SELECT content FROM resource WHERE NOT deleted) TO STDOUT"
 # Name of a search: path with the person's id, number, family name, birth date.
 MIX = {
@@ -51,23 +54,48 @@ MIX = {
 }
 
 
+@dataclass(slots=True)
+class Mixed:
+    """What the searches took at one size, by round: p50 in ms by name, effort in ms a request; errors.
+
+    floor_ms: p50 of the bare SELECT of a Patient by its key.
+    """
+
+    times: dict[str, list[float]]
+    server_ms: list[float] = field(default_factory=list)
+    database_ms: list[float] = field(default_factory=list)
+    errors: int = 0
+    floor_ms: float = 0.0
+
+    def p50(self, name: str) -> float:
+        """Return the median of the rounds of a search, or of all."""
+        return statistics.median(self.times[name])
+
+
 def run(_data: Path | None) -> Report:
     """Measure at 30,000 and at two million resources."""
     report = Report("growth")
     with stand.region(hospitals=1) as place:
         fsync = fsync_ms(Path(place["dir"]))
-        found = {}
-        for size in (SMALL, LARGE):
-            rate = _load(place, size)
-            found[size] = _mix(place, size)
+        rate = _load(place, SMALL)
+        small = _mix(place, SMALL)
+        rate = _load(place, LARGE) or rate
+        large = _mix(place, LARGE)
         gigabytes = _disk(place)
         export_rate, floor, growth_mb = _export(place)
-    small, large = (statistics.median(found[size]["all"]) for size in (SMALL, LARGE))
+    bare = large.floor_ms / small.floor_ms
+    report.figures.append(
+        Figure("search_mix_growth", large.p50("all") / small.p50("all"), "times", "lower", MUST_GROWTH, bare)
+    )
+    for size, mixed in ((SMALL, small), (LARGE, large)):
+        at = f"at_{size}"
+        report.figures += [
+            median_figure(f"search_mix_p50_{at}", mixed.times["all"], "ms", "lower", floor=mixed.floor_ms),
+            median_figure(f"search_mix_cpu_server_{at}", mixed.server_ms, "ms/req", "lower"),
+            median_figure(f"search_mix_cpu_postgresql_{at}", mixed.database_ms, "ms/req", "lower"),
+        ]
     report.figures += [
-        Figure("search_mix_growth", large / small, "times", "lower", MUST_GROWTH),
-        median_figure(f"search_mix_p50_at_{SMALL}", found[SMALL]["all"], "ms", "lower"),
-        median_figure(f"search_mix_p50_at_{LARGE}", found[LARGE]["all"], "ms", "lower"),
-        Figure("search_mix_errors", 0, "answers", "lower", 0),
+        Figure("search_mix_errors", small.errors + large.errors, "answers", "lower", 0),
         Figure("disk_per_2_million", gigabytes, "GB", "lower", MUST_GB),
         Figure("load", rate, "resources/s", "higher"),
         Figure("export", export_rate, "resources/s", "higher", MUST_EXPORT_S, floor),
@@ -75,9 +103,8 @@ def run(_data: Path | None) -> Report:
         Figure("fsync", fsync, "ms", "lower"),
     ]
     for name in MIX:
-        before, after = (statistics.median(found[size][name]) for size in (SMALL, LARGE))
-        report.figures.append(Figure(f"{name}_growth", after / before, "times", "lower"))
-        report.figures.append(Figure(f"{name}_p50_at_{LARGE}", after, "ms", "lower"))
+        report.figures.append(Figure(f"{name}_growth", large.p50(name) / small.p50(name), "times", "lower"))
+        report.figures.append(Figure(f"{name}_p50_at_{LARGE}", large.p50(name), "ms", "lower"))
     return report
 
 
@@ -121,27 +148,42 @@ def _loader(first: int, until: int) -> list[str]:
     return [sys.executable, "-m", "deploy.benchmarks.bulk_load", *map(str, words)]
 
 
-def _mix(place: dict[str, Any], size: int) -> dict[str, list[float]]:
-    """Return the median ms of each search and of all, by round; an answer that is not 200 ends the run."""
+def _mix(place: dict[str, Any], size: int) -> Mixed:
+    """Return what the searches take, all together from several clients and each alone from one."""
     hub = urlsplit(place["hub"]["fhir"])
     token = stand.token(place)
     paths = _paths(place)
-    found: dict[str, list[float]] = {name: [] for name in ("all", *MIX)}
+    found = Mixed({name: [] for name in ("all", *MIX)})
 
-    def requests_of(some: list[str]) -> Iterator[bytes]:
-        return cycle([get(f"{hub.path}/{path}", hub.netloc, token) for path in some])
+    def loop(some: list[str], clients: int, seconds: float) -> Loop:
+        asked = cycle([get(f"{hub.path}/{path}", hub.netloc, token) for path in some])
+        seen = closed_loop(hub.netloc, asked, clients, seconds, len, count_errors=True)
+        found.errors += seen.errors
+        return seen
+
+    def p50_ms(seen: Loop) -> float:
+        return percentile(seen.times, 0.5) * 1000
 
     mixed = [path for people in zip(*paths.values(), strict=True) for path in people]
     Random(3).shuffle(mixed)
-    closed_loop(hub.netloc, requests_of(mixed), CLIENTS, WARM_UP_S, len)
+    loop(mixed, CLIENTS, WARM_UP_S)
     for _ in range(ROUNDS):
-        loop = closed_loop(hub.netloc, requests_of(mixed), CLIENTS, SECONDS, len)
-        found["all"].append(percentile(loop.times, 0.5) * 1000)
+        before = _efforts(place)
+        seen = loop(mixed, CLIENTS, SECONDS)
+        server, database = (b - a for a, b in zip(before, _efforts(place), strict=True))
+        found.server_ms.append(server / len(seen.times))
+        found.database_ms.append(database / len(seen.times))
+        found.times["all"].append(p50_ms(seen))
         for name, some in paths.items():
-            loop = closed_loop(hub.netloc, requests_of(some), 1, SECONDS / 10, len)
-            found[name].append(percentile(loop.times, 0.5) * 1000)
-    stand.say(f"at {size}: " + ", ".join(f"{k} {statistics.median(v):.1f} ms" for k, v in found.items()))
+            found.times[name].append(p50_ms(loop(some, 1, SECONDS / 10)))
+    ids = [(path.partition("/")[2],) * 2 for path in paths["read"]]
+    found.floor_ms = statistics.median(select_times_ms(place["hub"]["database_url"], FLOOR, ids, 1.0))
+    stand.say(f"at {size}: " + ", ".join(f"{name} {found.p50(name):.1f} ms" for name in found.times))
     return found
+
+
+def _efforts(place: dict[str, Any]) -> tuple[float, float]:
+    return cpu_ms([place["pids"]["hub.web"]]), cpu_ms([place["pids"]["postgres"]])
 
 
 def _paths(place: dict[str, Any]) -> dict[str, list[str]]:
