@@ -91,14 +91,13 @@ def _codings(type_: str, there: Any) -> list[tuple[str | None, str]]:
 
 
 def _token(modifier: str, prefix: str, value: str, type_: str, there: Any) -> Verdict:
-    """search.html#token: `|code` says that there is no system. Case is left to the server; ours tells it."""
+    """search.html#token: codes in any case, systems as written; `|code` says that there is no system."""
     system, bar, code = value.rpartition("|")
-    pairs = [
-        (known, mine)
-        for known, mine in _codings(type_, there)
-        if code in ("", mine) and (not bar or known in (None, system))
-    ]
-    return Verdict.of(bool(pairs))
+    mine = [held for known, held in _codings(type_, there) if not bar or known in (None, system)]
+    must = any(code.casefold() in ("", held.casefold()) for held in mine)
+    # Telephone numbers, handled as the section lets the server handle them: however they are spaced.
+    is_call = type_ == "ContactPoint" and any(_bare(code) == _bare(held) for held in mine)
+    return Verdict.of(must, is_call)
 
 
 def _folded(text: str) -> str:
