@@ -29,6 +29,7 @@ from hie.commands import (
     map_codes,
     migrate,
     print_definitions,
+    rebase,
     redrive,
     reindex,
     renew_keys,
@@ -122,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text).add_subparsers(required=True, metavar="ACTION")
 
     add(commands, "migrate", migrate, "migrate")
+    add(commands, "rebase", rebase, "rebase")
     add(commands, "web", web, "web")
     worker = add(commands, "ingest", ingest, "ingest --worker 1 --of 2")
     worker.add_argument("--worker", type=int, default=1, help="number of this worker, from 1")

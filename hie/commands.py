@@ -23,6 +23,7 @@ from hie.config import Config
 from hie.directory import clients, own_keys, users
 from hie.directory.facilities import facility_names, put_facility
 from hie.errors import Rejected
+from hie.schema import rebasing
 from hie.schema.migrate import upgrade
 from hie.security import audit
 from hie.security.actor import OPERATOR
@@ -36,10 +37,22 @@ def migrate(config: Config, _: argparse.Namespace) -> None:
     upgrade(config.database_url)
 
 
+def rebase(config: Config, _: argparse.Namespace) -> None:
+    """After a restore from pg_dump: bring the stored transaction ids over to this PostgreSQL cluster."""
+    engine = create_engine(config.database_url, hide_parameters=True)
+    with Session(engine) as session, session.begin():
+        marks = rebasing.rebase(session.connection(), datetime.now(UTC))
+        if marks is not None:
+            _record(session, "database.rebase", {"marks": marks})
+    engine.dispose()
+    print(json.dumps({"rebased": marks is not None}))
+
+
 def web(config: Config, _: argparse.Namespace) -> None:
     """Serve the FHIR API and the portal until told to stop."""
     from hie.server import serve
 
+    rebasing.check_own(config.database_url)
     serve(config)
 
 
@@ -47,6 +60,7 @@ def ingest(config: Config, args: argparse.Namespace) -> None:
     """Take in what the hospitals send: this worker's share of the queues."""
     from hie.ingest.process import run
 
+    rebasing.check_own(config.database_url)
     run(config, worker=args.worker, of=args.of)
 
 
@@ -54,6 +68,7 @@ def work(config: Config, _: argparse.Namespace) -> None:
     """Do the long work (exports, imports, asynchronous requests) and deliver what subscriptions ask for."""
     from hie.work.process import run
 
+    rebasing.check_own(config.database_url)
     run(config)
 
 
@@ -244,6 +259,7 @@ def map_codes(config: Config, args: argparse.Namespace) -> None:
 
 @contextmanager
 def _sessions(config: Config) -> Iterator[sessionmaker[Session]]:
+    rebasing.check_own(config.database_url)
     engine = create_engine(config.database_url, hide_parameters=True)
     try:
         yield sessionmaker(engine)
