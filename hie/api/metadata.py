@@ -19,6 +19,8 @@ from hie.repository.definitions import EVERY_TYPE, indexed_parameters
 from hie.repository.includes import may_point
 from hie.security import trail
 from hie.security.access import access
+from hie.services.subscriptions.channel import BACKPORT
+from hie.services.subscriptions.topics import TOPICS
 
 DATE = "2026-11-21"
 FORMATS = ["application/fhir+json", "json"]
@@ -96,6 +98,11 @@ def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
     words = {route.operation for route in routes if route.asked is None}
     by_type = {route.method for route in routes if len(route.steps) == 1}
     described: dict[str, Any] = {"type": type_}
+    if type_ == "Subscription":
+        # Backport IG, "Topic Discovery": which topics there are is said here.
+        topic = BACKPORT + "capabilitystatement-subscriptiontopic-canonical"
+        described["extension"] = [{"url": topic, "valueCanonical": url} for url in TOPICS]
+        described["supportedProfile"] = [BACKPORT + "backport-subscription"]
     if codes := [{"code": code} for code in OF_A_TYPE if code in words]:
         described["interaction"] = codes
     if "update" in words:

@@ -176,6 +176,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "International Patient Summary of a person, of all hospitals",
     ),
     Operation(
+        "summary",
+        ("type",),
+        ("Patient",),
+        "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+        (Param("identifier", "token", least=1), Param("profile", "canonical")),
+        "International Patient Summary of the person with an identifier, of all hospitals",
+    ),
+    Operation(
         "lastn",
         ("type",),
         ("Observation",),

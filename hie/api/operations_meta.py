@@ -11,6 +11,7 @@ from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
 from hie.api import answers, asking, operations, parameters, recording
 from hie.api.written import audited
+from hie.errors import NotFound
 from hie.repository import labels, read
 from hie.repository.labels import Meta
 from hie.repository.writes import Write
@@ -21,6 +22,8 @@ from hie.security.access import access
 def add_routes(blueprint: Blueprint) -> None:
     """Open the routes of this module."""
     operations.add_operation(blueprint, "meta", meta)
+    of_a_version = "/<type_>/<id_>/_history/<version>/$meta"
+    blueprint.add_url_rule(of_a_version, view_func=meta_of_version, methods=["GET", "POST"])
     operations.add_operation(blueprint, "meta-add", meta_add)
     operations.add_operation(blueprint, "meta-delete", meta_delete)
 
@@ -42,6 +45,20 @@ def meta(type_: str | None = None, id_: str | None = None) -> Response:
             found = labels.in_use(session, decision.where, type_)
         audited(session, "R", "$meta", type_, id_, compartment)
     return _answer(found)
+
+
+@access("$meta")
+def meta_of_version(type_: str, id_: str, version: str) -> Response:
+    """Answer the meta of one version of a resource."""
+    asking.check_accept()
+    decision = asking.permitted("read", type_)
+    parameters.asked(operations.operation("meta", "instance", type_))
+    if not version.isascii() or not version.isdigit() or len(version) > 9:
+        raise NotFound
+    with asking.hub().begin() as session:
+        stored = read.vread(session, type_, id_, int(version), decision.where)
+        audited(session, "R", "$meta", type_, id_, stored.compartment or None)
+    return _answer(lexemes.loads(stored.content)["meta"])
 
 
 @access("$meta-add")

@@ -67,7 +67,7 @@ class Route:
         last = self.steps[-1] if self.steps else ""
         if not last.startswith("$"):
             return None
-        level: Level = LEVELS[len(self.steps) - 1]
+        level: Level = LEVELS[min(len(self.steps), len(LEVELS)) - 1]
         rows = (row for row in OPERATIONS if row.name == last[1:] and level in row.levels)
         return next((row for row in rows if self.type in row.types or not row.types), None)
 

@@ -18,6 +18,7 @@ from hie.repository.controls import CONTROLS
 from hie.repository.definitions import indexed_parameters
 from hie.repository.wanted import Query, Target
 from hie.security.access import access_of
+from hie.services.subscriptions.topics import TOPICS
 from hie.terminology.feeding import feed
 from tests.hub_world import JSON, Caller, application, is_outcome
 
@@ -91,6 +92,15 @@ def known(call: Caller) -> str:
 
 def described(statement: dict[str, Any], type_: str) -> dict[str, Any]:
     return next(one for one in statement["rest"][0]["resource"] if one["type"] == type_)
+
+
+def test_the_topics_that_can_be_subscribed_to_are_stated(statement: dict[str, Any]) -> None:
+    said = described(statement, "Subscription")
+    assert {one["url"].rpartition("/")[2] for one in said["extension"]} == {
+        "capabilitystatement-subscriptiontopic-canonical"
+    }
+    assert [one["valueCanonical"] for one in said["extension"]] == list(TOPICS)
+    assert said["supportedProfile"][0].endswith("/backport-subscription")
 
 
 def test_the_statement_is_valid_and_names_every_type_once(statement: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def test_each_row_of_the_table_is_routed_and_each_route_has_its_row(app: Flask) 
             tail = "/<id_>" if level == "instance" else ""
             methods = ("GET", "POST") if row.by_get else ("POST",)
             stated |= {(f"{head}{tail}/${row.name}", method) for head in heads for method in methods}
+    stated |= {("/<type_>/<id_>/_history/<version>/$meta", method) for method in ("GET", "POST")}
     assert routed == stated
 
 

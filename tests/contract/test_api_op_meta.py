@@ -39,6 +39,19 @@ def test_labels_are_added_once_and_taken_away(h01: Caller) -> None:
     assert int(resource["meta"]["versionId"]) == int(found["versionId"]) + 1
 
 
+def test_a_version_keeps_the_labels_it_had(call: Caller, h01: Caller, h02: Caller) -> None:
+    made(h01, patient("79") | {"id": "meta-9"})
+    change(h01, "meta-9", "meta-add", tag=[TAG])
+    before, after = (value(h01(how, f"/Patient/meta-9/_history/{number}/$meta").get_json())
+                     for how, number in (("GET", 1), ("POST", 2)))  # fmt: skip
+    assert ("tag" in before, before["versionId"]) == (False, "1")
+    assert (after["tag"], after["versionId"]) == ([TAG], "2")
+    for number in ("3", "x", "99999999999999999999"):
+        assert h01("GET", f"/Patient/meta-9/_history/{number}/$meta").status_code == 404
+    assert h02("GET", "/Patient/meta-9/_history/1/$meta").status_code == 404
+    assert h01("GET", "/Patient/meta-9/_history/1/$meta?x=1").status_code == 400
+
+
 def test_a_label_is_searched_by_at_once(h01: Caller) -> None:
     made(h01, patient("71") | {"id": "meta-2"})
     change(h01, "meta-2", "meta-add", tag=[TAG | {"code": "found-by"}])

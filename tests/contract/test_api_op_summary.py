@@ -12,7 +12,7 @@ from flask import Flask
 from esb.fhir.validation import check_resource
 from hie.services.summary.sections import SECTIONS
 from tests.hub_world import RESIDENT, Caller, Json
-from tests.operations_world import made, text_of
+from tests.operations_world import made, parameters, text_of
 
 NUMBER = "110101198002030013"
 REQUIRED = {"10160-0", "48765-2", "11450-4"}
@@ -189,6 +189,27 @@ def test_a_summary_holds_only_what_its_asker_may_see(call: Caller, h01: Caller, 
     assert "s-dm" not in own
     assert h01("GET", "/Patient/s-two/$summary").status_code == 404
     assert call("GET", "/Patient/never-there/$summary").status_code == 404
+
+
+def test_a_summary_is_asked_for_by_an_identifier(call: Caller, h01: Caller, h02: Caller, person: str) -> None:
+    for asked in (f"{RESIDENT}|{NUMBER}", NUMBER):
+        found = call("GET", f"/Patient/$summary?identifier={asked}")
+        assert found.status_code == 200, found.text
+        assert sections(found.get_json()).keys() == sections(summary_of(call, person)).keys()
+        assert "s-k-new" in found.text
+    body = parameters(("identifier", "valueString", f"{RESIDENT}|{NUMBER}"))
+    own = h01("POST", "/Patient/$summary", body)
+    assert ("s-k-new" in own.text, "s-dm" in own.text) == (True, False)
+    assert call("GET", "/Patient/$summary?identifier=nobody-has-this").status_code == 404
+    assert call("GET", "/Patient/$summary").status_code == 400
+
+
+def test_an_identifier_of_several_people_gives_no_summary(call: Caller) -> None:
+    shared = [{"system": "urn:hie:shared-desk", "value": "17"}]
+    for number, name in enumerate(("欧阳甲", "端木乙")):
+        who = {"resourceType": "Patient", "name": [{"text": name}], "birthDate": f"19{number + 4}0-01-01"}
+        made(call, who | {"id": f"s-shared-{number}", "identifier": shared})
+    assert call("GET", "/Patient/$summary?identifier=urn:hie:shared-desk|17").status_code == 412
 
 
 def test_a_token_that_hides_types_gets_no_summary(reader: Caller, person: str) -> None:
