@@ -43,7 +43,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
     for name, value in params:
         check_text(name)
         check_text(value)
-        if name in FORM:
+        if name in FORM or (name == "_type" and query.target.names_types):
             if name != "_cursor":
                 query.used.append((name, value))
             continue

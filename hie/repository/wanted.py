@@ -25,6 +25,11 @@ class Target:
     within: Condition | None = None
 
     @property
+    def names_types(self) -> bool:
+        """Say whether a search here names its types by `_type`, not by its path."""
+        return not self.path or self.path.endswith("*")
+
+    @property
     def label(self) -> str:
         """Return how a text names what is searched."""
         return self.types[0] if len(self.types) == 1 else "not every one of the types"

@@ -55,6 +55,7 @@ def test_a_search_over_several_types_uses_what_they_share(call: Caller, person: 
     assert kinds(call("GET", f"?_id={person['id']}").get_json()) == ["Patient"]
     refused = call("GET", "?_type=Patient,Observation&code=718-7", Prefer="handling=strict")
     assert (refused.status_code, is_outcome(refused)) == (400, True)
+    assert [issue["diagnostics"].partition(":")[0] for issue in refused.get_json()["issue"]] == ["code"]
     assert kinds(call("GET", "?_type=Condition,Observation&code=718-7&_tag=t1").get_json()) == ["Observation"]
 
 
@@ -70,6 +71,32 @@ def test_a_search_over_several_types_is_counted_and_paged(call: Caller, person: 
         bundle = call("GET", following[0].partition("/fhir")[2]).get_json()
     assert len(seen) == len(set(seen)) == 3
     assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("where", ["?", "/Patient/{id}/*?"])
+@pytest.mark.parametrize("types", ["_type=Patient,Observation", "_type=Patient&_type=Observation"])
+def test_every_page_keeps_to_the_types_that_are_named(call: Caller, where: str, types: str) -> None:
+    tag = f"t6-{len(where)}-{len(types)}"
+    made = created(call, patient(tag) | tagged(tag))
+    created(call, note(made) | tagged(tag))
+    created(
+        call, {"resourceType": "Specimen", "subject": {"reference": f"Patient/{made['id']}"}} | tagged(tag)
+    )
+    url = where.format(id=made["id"]) + f"{types}&_tag={tag}&_count=1&_sort=_id"
+    seen = []
+    while url:
+        answer = call("GET", url, Prefer="handling=strict")
+        assert answer.status_code == 200, answer.text
+        bundle = answer.get_json()
+        assert [pair for pair in links(bundle)["self"] if pair[0] == "_type"] == parse_qsl(types)
+        seen += kinds(bundle)
+        url = next((k["url"].partition("/fhir")[2] for k in bundle["link"] if k["relation"] == "next"), "")
+    assert sorted(seen) == ["Observation", "Patient"]
+
+
+def test_the_types_of_a_search_of_one_type_stand_in_its_path(call: Caller) -> None:
+    refused = call("GET", "/Patient?_type=Observation", Prefer="handling=strict")
+    assert (refused.status_code, "_type" in refused.text) == (400, True)
 
 
 @pytest.mark.parametrize("types", ["Cat", "Patient,Cat", "AuditEvent", "", ",", "Patient,Basic"])
