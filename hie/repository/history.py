@@ -108,10 +108,7 @@ def history_page(session: Session, wanted: Wanted, where: ColumnElement[bool]) -
     """
     if wanted.id is not None and not _is_there(session, wanted, where):
         raise NotFound
-    present = [_page_of(_present(wanted, where), wanted)]
-    if wanted.id is None:
-        present = [_live(wanted, where), _page_of(_present(wanted, where).where(Resource.deleted), wanted)]
-    both = union_all(*present, _page_of(_past(wanted, where), wanted)).subquery()
+    both = union_all(*_halves(wanted, where)).subquery()
     rows = session.execute(
         select(both).order_by(*(both.c[name].desc() for name in wanted.order)).limit(wanted.count + 1)
     ).all()
@@ -120,6 +117,20 @@ def history_page(session: Session, wanted: Wanted, where: ColumnElement[bool]) -
         final = rows[wanted.count - 1]
         last = [_plain(getattr(final, name)) for name in wanted.order]
     return HistoryPage([_stored(row) for row in rows[: wanted.count]], last)
+
+
+def _halves(wanted: Wanted, where: ColumnElement[bool]) -> list[Select[Any]]:
+    """Return what a page is made of: the first of the present versions, and the first of the past."""
+    present = _present(wanted, where)
+    if wanted.id is not None:
+        return [_page_of(present, wanted), _page_of(_past(wanted, where), wanted)]
+    newest = [_newest(present.where(is_), Resource, wanted) for is_ in (~Resource.deleted, Resource.deleted)]
+    if where is true():
+        past = _newest(_whole_past(wanted), ResourceHistory, wanted)
+    else:
+        # To judge a version by its present one costs more by itself than together with all others.
+        past = _page_of(_past(wanted, where), wanted)
+    return [*newest, past]
 
 
 def count_versions(session: Session, wanted: Wanted, where: ColumnElement[bool]) -> int:
@@ -147,19 +158,18 @@ def _page_of(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return chosen.order_by(*(half.c[name].desc() for name in wanted.order)).limit(wanted.count + 1)
 
 
-def _live(wanted: Wanted, where: ColumnElement[bool]) -> Select[Any]:
-    """Return the newest of each type that are not deleted, by their index: the policy judges few rows."""
+def _newest(versions: Select[Any], table: Any, wanted: Wanted) -> Select[Any]:
+    """Return the newest versions of each type, by the indexes of their table: few rows are read."""
     types = [wanted.type] if wanted.type is not None else sorted(RESOURCE_TYPES)
     each = func.unnest(cast(types, ARRAY(Text))).table_valued(column("type", Text)).render_derived("each")
     newest = (
-        select(*(_column(Resource, name) for name in COLUMNS))
-        .where(Resource.type == each.c.type, ~Resource.deleted, where, *_limits(Resource, wanted))
-        .order_by(Resource.updated_at.desc(), Resource.id.desc())
+        versions.where(table.type == each.c.type)
+        .order_by(table.updated_at.desc(), table.id.desc(), table.version.desc())
         .limit(wanted.count + 1)
         .correlate(each)
     )
     if wanted.after:
-        behind = tuple_(*(getattr(Resource, name) for name in wanted.order))
+        behind = tuple_(*(getattr(table, name) for name in wanted.order))
         newest = newest.where(behind < tuple_(*_values(wanted)))
     found = newest.lateral("newest")
     return select(*(found.c[name] for name in COLUMNS)).select_from(each.join(found, true()))
@@ -188,6 +198,26 @@ def _past(wanted: Wanted, where: ColumnElement[bool]) -> Select[Any]:
         .where(where, wanted.past, *_limits(ResourceHistory, wanted))
         .where(or_(ResourceHistory.compartment == Resource.compartment, _is_reached_elsewhere(where)))
     )
+    query = _limited(query, wanted)
+    return query.where(Resource.updated_at > wanted.at[0]) if wanted.at else query
+
+
+def _whole_past(wanted: Wanted) -> Select[Any]:
+    """Return the versions of the past of everything, without a look at the present ones."""
+    columns = [_column(ResourceHistory, name) for name in COLUMNS]
+    query = _limited(select(*columns).where(*_limits(ResourceHistory, wanted)), wanted)
+    if wanted.at:
+        still = (
+            select(Resource.updated_at)
+            .join(ResourceKey, OWNER)
+            .where(ResourceKey.type == ResourceHistory.type, ResourceKey.id == ResourceHistory.id)
+        )
+        query = query.where(still.correlate(ResourceHistory).scalar_subquery() > wanted.at[0])
+    return query
+
+
+def _limited(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    """Let a query of the past give what is asked for, and what was the present version at the time."""
     if wanted.type is not None:
         query = query.where(ResourceHistory.type == wanted.type)
     if wanted.id is not None:
@@ -203,7 +233,7 @@ def _past(wanted: Wanted, where: ColumnElement[bool]) -> Select[Any]:
             ~later.superseded,
             later.updated_at <= wanted.at[0],
         )
-        query = query.where(Resource.updated_at > wanted.at[0], ~replaced.correlate(ResourceHistory))
+        query = query.where(~replaced.correlate(ResourceHistory))
     return query
 
 

@@ -65,6 +65,8 @@ class Resource(Base):
             postgresql_with={"fastupdate": "on", "gin_pending_list_limit": "512"},
         ),
         Index("ix_resource_type_updated", "type", "updated_at", "id", postgresql_where=text("NOT deleted")),
+        # Deletions alone, for histories: they are few.
+        Index("ix_resource_deleted", "type", "updated_at", postgresql_where=text("deleted")),
         # What was committed below a watermark: exports and subscriptions begin here.
         Index("ix_resource_xid", "xid"),
         Index(
@@ -97,6 +99,10 @@ class ResourceHistory(Base):
     """A version that is no longer present, or that arrived after a newer one (superseded)."""
 
     __tablename__ = "resource_history"
+    __table_args__ = (
+        # The histories of types and of the system; what arrived late is not in them.
+        Index("ix_resource_history_updated", "type", "updated_at", postgresql_where=text("NOT superseded")),
+    )
 
     type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
