@@ -70,8 +70,8 @@ KINDS: dict[str, Kind] = {
             ICD9_CM3_FORM, is_plain=True,
         ),
         Kind(
-            "gb2260", f"{REGION}:gb-t-2260", "行政区划代码", "Administrative divisions of China", "2019-04",
-            "GB/T 2260, with the changes the Ministry of Civil Affairs published up to April 2019",
+            "gb2260", f"{REGION}:gb-t-2260", "行政区划代码", "Administrative divisions of China", "2023-06",
+            "GB/T 2260, with the changes the Ministry of Civil Affairs published up to June 2023",
             re.compile(r"[0-9]{6}"), "gb2260.csv",
         ),
         Kind(

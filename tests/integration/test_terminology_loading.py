@@ -65,7 +65,23 @@ def test_regions_stand_below_their_province_and_old_ones_are_inactive(session: S
         ).all()
     )
     assert active["110101"] and not active["110103"]
-    assert sum(active.values()) == 3219
+    assert sum(active.values()) == 3211
+
+
+def test_regions_are_those_of_2023_and_old_ones_tell_until_when_they_were(session: Session):
+    load_base(session)
+    wanted = select(Concept).join(CodeSystem).where(CodeSystem.url == KINDS["gb2260"].url)
+    known = {one.code: one for one in session.scalars(wanted)}
+    active = [code for code, one in known.items() if one.active]
+    provinces = [code for code in active if code.endswith("0000")]
+    counties = [code for code in active if not code.endswith("00")]
+    assert (len(provinces), len(counties)) == (34, 2844)
+    assert len(active) - len(provinces) - len(counties) == 333
+    # Nantong in 2020, Hangzhou in 2021: an ID number of today begins with these.
+    assert [known[code].display for code in ("320613", "320614", "330113")] == ["崇川区", "海门区", "临平区"]
+    assert not known["320684"].active
+    assert known["320684"].properties == [{"code": "until", "valueString": "2020"}]
+    assert all(known[parent].active for code in active for parent in known[code].parents)
 
 
 def test_there_are_56_nationalities_and_two_more_codes(session: Session):
