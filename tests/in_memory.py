@@ -36,7 +36,7 @@ def is_found(condition: Condition, index: Index, compartment: str = "") -> bool:
     row = {**own, "tokens": index.tokens, "date_low": low, "date_high": high}
     tables = {
         "search_date": [{**own, "param": param, "low": a, "high": b} for param, (a, b) in index.dates],
-        "search_number": [own | _columns(number) for number in index.numbers],
+        "search_number": [{**own, **_columns(number)} for number in index.numbers],
     }
     return _holds(condition, {"resource": row}, tables)
 
@@ -69,7 +69,7 @@ def _holds(condition: Any, rows: Mapping[str, Row], tables: Tables) -> bool:
 
 def _exists(condition: Any, rows: Mapping[str, Row], tables: Tables) -> bool:
     select = next(part for part in iterate(condition) if isinstance(part, Select))
-    (name,) = {table.name for table in select.get_final_froms()} - rows.keys()
+    (name,) = {str(table) for table in select.get_final_froms()} - rows.keys()
     return any(_holds(select.whereclause, {**rows, name: row}, tables) for row in tables[name])
 
 
