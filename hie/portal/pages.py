@@ -243,6 +243,7 @@ def places() -> list[dict[str, Any]]:
             ("portal.reviews", "portal.review"),
         ),
         ("portal.trail", words.PLACES["trail"], ("search", "AuditEvent"), ("portal.trail",)),
+        ("portal.searches", words.PLACES["searches"], ("explain", "Search"), ("portal.searches",)),
     ]
     role = g.actor.role
     found = []

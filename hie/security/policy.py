@@ -50,8 +50,8 @@ def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | Non
 
     Args:
         action: read, search, everything, create, update, patch, delete, match, find, confirm, review,
-            link, operate.
-        resource_type: a FHIR type, `*` for all of them, or Person, Message.
+            link, operate, explain.
+        resource_type: a FHIR type, `*` for all of them, or Person, Message, Search.
         now: the instant relations are judged at; the database's clock if not given.
     """
     if now is not None:

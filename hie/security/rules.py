@@ -99,6 +99,7 @@ RULES: tuple[Rule, ...] = (
     Rule("engineer", ("operate",), "Message", Reach.OWN_TRAIL),
     Rule("operator", READING, "PUBLISHED", Reach.PUBLIC),
     Rule("operator", ("operate",), "Message", Reach.ALL),
+    Rule("operator", ("explain",), "Search", Reach.ALL),
     Rule("operator", READING, "AuditEvent", Reach.OWN_TRAIL),
     # The auditor sees the trail, not the record.
     Rule("auditor", READING, "AuditEvent", Reach.OWN_TRAIL),

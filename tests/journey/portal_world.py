@@ -37,6 +37,7 @@ USERS = {
     "steward": ("steward", None, "丁叙白"),
     "auditor": ("auditor", None, "鲁观澜"),
     "engineer.h01": ("engineer", "H01", "孟启舟"),
+    "operator": ("operator", None, "苗望舒"),
 }
 
 

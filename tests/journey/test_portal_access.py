@@ -34,6 +34,22 @@ def test_english_keeps_the_results_of_a_search(page: Page, site: Site) -> None:
     page.get_by_role("button", name="中文").click()
 
 
+def test_an_operator_sees_a_plan_by_keyboard_and_on_a_telephone(page: Page, site: Site) -> None:
+    page.set_viewport_size({"width": PHONE_PX, "height": 844})
+    come_back(page, site, "operator")
+    page.get_by_role("link", name="检索分析").click()
+    page.locator("#search").fill("Observation?patient=x&code=718-7")
+    page.locator("#search").press("Enter")
+    assert width(page, "#plan-title") == PHONE_PX
+    page.locator("pre.plan").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("pre.plan").first).to_be_focused()
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("#plan-title")).to_have_text("Plan")
+    expect(page.locator("#search")).to_have_value("Observation?patient=x&code=718-7")
+    assert site.complaints == []
+
+
 def test_everything_can_be_done_by_keyboard(page: Page, site: Site) -> None:
     page.goto(site.url)
     expect(page.locator("#username")).to_be_focused()
