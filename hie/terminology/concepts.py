@@ -35,7 +35,10 @@ class Found:
     designations: tuple[dict[str, Any], ...] = field(default=())
 
     def shown(self, language: str | None) -> str:
-        """Return the display in a language, as far as it is known."""
+        """Return the display in a language, as far as it is known; in that of a region where it has one."""
+        for one in self.designations:
+            if language and str(one.get("language", "")).lower() == language.lower():
+                return str(one.get("value"))
         return shown(self.display, self.display_zh, self.display_en, language)
 
     def displays(self) -> set[str]:

@@ -14,6 +14,7 @@ from hie.errors import NotValid
 from hie.schema import CodeSystem, ConceptMap, ValueSet
 from hie.terminology.storing import Entry, Pair, Table, put, put_code_system, put_map, remove
 from hie.terminology.versions import named
+from hie.terminology.words import words_of
 
 TABLES: dict[str, type[CodeSystem] | type[ValueSet] | type[ConceptMap]] = {
     "CodeSystem": CodeSystem,
@@ -113,9 +114,8 @@ def _walk(concepts: Any, parent: str | None, depth: int) -> Iterator[tuple[dict[
 def _entry(concept: dict[str, Any], language: str) -> Entry:
     properties = concept.get("property") or []
     told = {one.get("code"): _value(one) for one in properties}
-    words = {one.get("language", "")[:2]: one.get("value") for one in concept.get("designation") or ()}
     display = concept.get("display") or concept["code"]
-    words.setdefault(language[:2], display)
+    words = words_of(concept.get("designation") or ()) | {language[:2]: display}
     return Entry(
         concept["code"],
         display,

@@ -21,7 +21,6 @@ from sqlalchemy import (
     func,
     literal,
     not_,
-    null,
     select,
     text,
     true,
@@ -37,9 +36,12 @@ from hie.schema import CodeSystem, Concept, ValueSet
 from hie.terminology.errors import NotKnown, TooCostly
 from hie.terminology.filters import condition
 from hie.terminology.versions import named
+from hie.terminology.words import words_of
 
 DEEPEST = 20  # value sets that import each other
 COMPLETE = "complete"
+HOLD_NONE = ("not-present", "supplement")  # a supplement says more of another system's codes, has none itself
+ALL_CODES = "?fhir_vs"  # behind the url of a code system: the value set of its codes (FHIR R4 snomedct.html)
 TIME_LIMIT = "8s"
 MOST_PARTS = 200
 COLUMNS = (
@@ -99,6 +101,10 @@ def compose_of(session: Session, canonical: str) -> dict[str, Any]:
     if value_set is not None:
         return value_set.compose
     url, _, version = canonical.partition("|")
+    if url.endswith(ALL_CODES):
+        return {
+            "include": [{"system": url.removesuffix(ALL_CODES)} | ({"version": version} if version else {})]
+        }
     known = select(CodeSystem).where(CodeSystem.value_set == url, CodeSystem.is_current)
     if version:
         known = known.where(CodeSystem.version == version)
@@ -192,7 +198,7 @@ def _of_system(session: Session, include: dict[str, Any], branch: int, parts: _P
     system = named(session, CodeSystem, f"{url}|{version}" if version else url)
     if listed := include.get("concept"):
         return _listed(url, version, system, listed, branch)
-    if system is None or system.content == "not-present":
+    if system is None or system.content in HOLD_NONE:
         raise NotKnown(
             f"The code system {url} is not loaded here; load it with hie terminology load, or list its codes."
         )
@@ -224,7 +230,7 @@ def _listed(
 ) -> Select[Any]:
     """Return the query of codes listed one by one; a whole system known here must hold them."""
     rows = [
-        {"code": one["code"], "display": one.get("display")}
+        {"code": one["code"], "display": one.get("display")} | words_of(one.get("designation") or ())
         for one in listed
         if isinstance(one.get("code"), str)
     ]
@@ -233,7 +239,7 @@ def _listed(
         .table_valued(column("one", JSONB), with_ordinality="position")
         .render_derived(name=f"listed_{branch}")
     )
-    code, display = given.c.one.op("->>")("code"), given.c.one.op("->>")("display")
+    code, display, zh, en = (given.c.one.op("->>")(name) for name in ("code", "display", "zh", "en"))
     number = cast(given.c.position, Integer).label("ordinal")
     if system is None:
         shown = func.coalesce(display, code)
@@ -242,8 +248,8 @@ def _listed(
             literal(version or "", Text).label("version"),
             code.label("code"),
             shown.label("display"),
-            cast(null(), Text).label("display_zh"),
-            cast(null(), Text).label("display_en"),
+            zh.label("display_zh"),
+            en.label("display_en"),
             literal(False, Boolean).label("abstract"),
             literal(True, Boolean).label("active"),
             func.concat(" ", func.lower(code), " ", func.lower(shown)).label("search"),
@@ -258,8 +264,8 @@ def _listed(
             literal(system.version, Text).label("version"),
             code.label("code"),
             func.coalesce(display, known.display, code).label("display"),
-            known.display_zh,
-            known.display_en,
+            func.coalesce(zh, known.display_zh).label("display_zh"),
+            func.coalesce(en, known.display_en).label("display_en"),
             func.coalesce(known.abstract, False).label("abstract"),
             func.coalesce(known.active, True).label("active"),
             func.coalesce(known.search, func.concat(" ", func.lower(code))).label("search"),

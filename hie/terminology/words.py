@@ -1,10 +1,12 @@
-"""The words a concept is found by: code, Latin words, pinyin in full and by initials."""
+"""The words of a concept: those it is found by (code, Latin words, pinyin, initials), those of a language."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 from pypinyin import lazy_pinyin
 from pypinyin.seg.mmseg import seg
@@ -37,3 +39,12 @@ def folded(text: str) -> str:
     """Return text in lower case and usual width, without accents."""
     plain = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", "".join(c for c in plain if not unicodedata.combining(c)))
+
+
+def words_of(designations: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the word of each language: that of `en` itself, else of the first of its regions."""
+    words: dict[str, str] = {}
+    given = [(str(one.get("language", "")), str(one.get("value", ""))) for one in designations]
+    for language, value in sorted(given, key=lambda one: len(one[0])):
+        words.setdefault(language[:2].lower(), value)
+    return words

@@ -434,3 +434,63 @@ def test_a_search_follows_the_value_sets_and_the_hierarchy(terms: Caller):
     assert found("type:below", f"{SPECIMENS}|blood") == ["in-serum"]
     unknown = terms("GET", "/Specimen?" + urlencode({"type:in": "urn:none"}))
     assert unknown.status_code == 422 and is_outcome(unknown)
+
+
+REGIONAL: Json = {
+    "resourceType": "CodeSystem",
+    "id": "regional",
+    "url": "http://example.org/regional",
+    "status": "active",
+    "content": "complete",
+    "language": "zh",
+    "concept": [
+        {
+            "code": "a",
+            "display": "出租车",
+            "designation": [
+                {"language": "zh-TW", "value": "計程車"},
+                {"language": "en-GB", "value": "cab"},
+                {"language": "en", "value": "taxi"},
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("zh", "出租车"),
+        ("zh-CN", "出租车"),
+        ("zh-TW", "計程車"),
+        ("en", "taxi"),
+        ("en-GB", "cab"),
+        ("fr", "出租车"),
+    ],
+)
+def test_a_region_of_a_language_never_takes_the_place_of_the_language(
+    terms: Caller, language: str, expected: str
+):
+    assert terms("PUT", "/CodeSystem/regional", REGIONAL).status_code in (200, 201)
+    asked = {"system": REGIONAL["url"], "code": "a", "displayLanguage": language}
+    assert told(get(terms, "CodeSystem/$lookup", **asked), "display") == expected
+    whole = get(terms, "ValueSet/$expand", url=f"{REGIONAL['url']}?fhir_vs", displayLanguage=language)
+    shown = whole.get_json()["expansion"]["contains"][0]["display"]
+    assert shown == {"zh-TW": "出租车", "en-GB": "taxi"}.get(language, expected)
+
+
+def test_the_words_that_a_value_set_gives_its_codes_are_shown(terms: Caller):
+    listed = {"code": "x", "display": "甲", "designation": [{"language": "en", "value": "first"}]}
+    compose = {"include": [{"system": "urn:not-here", "concept": [listed]}]}
+    sent = {"resourceType": "ValueSet", "status": "active", "compose": compose}
+    items = [{"name": "valueSet", "resource": sent}, {"name": "displayLanguage", "valueCode": "en"}]
+    answer = terms("POST", "/ValueSet/$expand", {"resourceType": "Parameters", "parameter": items})
+    assert [one["display"] for one in answer.get_json()["expansion"]["contains"]] == ["first"]
+
+
+def test_a_supplement_is_no_code_system_of_its_own(terms: Caller):
+    supplement: Json = {"resourceType": "CodeSystem", "id": "more", "url": "urn:more", "status": "active"}
+    supplement |= {"content": "supplement", "supplements": SPECIMENS, "concept": [{"code": "blood"}]}
+    assert terms("PUT", "/CodeSystem/more", supplement).status_code == 201
+    answer = get(terms, "ValueSet/$expand", url="urn:more?fhir_vs")
+    assert answer.status_code == 422 and is_outcome(answer)

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from deploy.sample.clinic.diseases import ACUTE, CHRONIC
+from deploy.sample.clinic.imaging import STUDIES
 from hie.__main__ import main
 from hie.schema import CodeSystem, Concept, ConceptMapRow
 from hie.terminology import ancestors, descendants, is_subsumed
@@ -197,3 +198,10 @@ def test_a_table_counts_no_chapter_among_its_codes(loaded: Session):
     assert system is not None
     held = select(Concept.code).where(Concept.system_id == system.id).order_by(Concept.ordinal)
     assert loaded.scalars(held).all() == ["00.0100", "38.9301", "99.9902"]
+
+
+def test_the_studies_of_the_sample_are_those_of_the_committed_table():
+    lines = (Path(__file__).parents[2] / "hie/terminology/codes/loinc.csv").read_text("utf-8").splitlines()
+    table = {line.split(",")[0] for line in lines}
+    known = {study.loinc for study in STUDIES.values() if study.loinc}
+    assert known and known <= table
