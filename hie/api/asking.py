@@ -257,10 +257,15 @@ def has_it_already(version: int, updated_at: datetime) -> bool:
     """Say whether the asker's copy is the version at hand (If-None-Match, else If-Modified-Since)."""
     given = request.headers.get("If-None-Match")
     if given is not None:
-        tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-        return f'"{version}"' in tags or "*" in tags
+        return names_version(given, version)
     since = request.if_modified_since
     return since is not None and updated_at.replace(microsecond=0) <= since
+
+
+def names_version(tags: str, version: int) -> bool:
+    """Say whether a version is among the tags of an If-None-Match."""
+    found = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+    return f'"{version}"' in found or "*" in found
 
 
 def accepts_gzip() -> bool:

@@ -50,12 +50,19 @@ def _one(session: Session, item: Asked) -> Given:
     else:
         found = read.vread(session, item.type, item.id, item.version, where)
     of = {found.compartment}
-    if item.none_match and item.none_match.strip().removeprefix("W/") == f'"{found.version}"':
+    if _has_it_already(item, found):
         return _answered(_response(found, "304 Not Modified"), None), of
     if item.method == "HEAD":
         return _answered(_response(found), None), of
     content = shaping.part_of(binaries.whole(found.type, found.content), dict(parse_qsl(item.criteria or "")))
     return _answered(_response(found), content), of
+
+
+def _has_it_already(item: Asked, found: Stored) -> bool:
+    """Say whether the asker's copy is the version at hand; as `asking.has_it_already`."""
+    if item.none_match is not None:
+        return asking.names_version(item.none_match, found.version)
+    return item.since is not None and found.updated_at <= item.since
 
 
 def _several(session: Session, item: Asked) -> Given:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from esb.fhir.types import RESOURCE_TYPES
@@ -13,6 +14,7 @@ from hie.api import answers, asking
 from hie.api.conditional import Known
 from hie.errors import HieError, Issue, NotValid
 from hie.repository import contents
+from hie.repository.dates import span
 from hie.repository.writes import Write
 
 ADDRESS = re.compile(
@@ -28,6 +30,8 @@ ACTIONS = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
+# Down to the second and with an offset (R4 datatypes.html#instant).
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 READING = frozenset({"GET", "HEAD"})
 PATCHES = ("Binary", "Parameters")
 
@@ -37,7 +41,8 @@ class Asked:
     """One entry.
 
     path: where it stands. criteria: of a conditional request or a search. version: of a vread.
-    if_match: the version insisted on; 0 if there must be none. none_match: the ETag the asker has already.
+    if_match: the version insisted on; 0 if there must be none. none_match: the ETags the asker has already.
+    since: from when on a version would be new to the asker.
     known: what a condition found. write: what is to be written, once everything is definite; None for a read
     and where nothing is to be done.
     """
@@ -52,6 +57,7 @@ class Asked:
     full_url: str | None = None
     if_match: int | None = None
     none_match: str | None = None
+    since: datetime | None = None
     known: Known | None = None
     write: Write | None = None
 
@@ -125,7 +131,7 @@ def _address(url: str) -> re.Match[str] | None:
 
 
 def _read_conditions(item: Asked, request: dict[str, Any]) -> None:
-    for name in ("ifMatch", "ifNoneMatch", "ifNoneExist"):
+    for name in ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince"):
         if not isinstance(request.get(name, ""), str):
             raise wrong(f"{item.path}.request.{name}", "must be a text")
     if "ifMatch" in request:
@@ -139,6 +145,11 @@ def _read_conditions(item: Asked, request: dict[str, Any]) -> None:
             if item.none_match != "*":
                 raise wrong(f"{item.path}.request.ifNoneMatch", "takes * alone for a PUT")
             item.if_match = 0
+    if "ifModifiedSince" in request and item.method in READING:
+        found = INSTANT.fullmatch(request["ifModifiedSince"]) and span(request["ifModifiedSince"], UTC)
+        if not found:
+            raise wrong(f"{item.path}.request.ifModifiedSince", "must be an instant")
+        item.since = found[0]
     if item.method == "POST":
         if item.id is not None or item.criteria is not None:
             raise wrong(f"{item.path}.request.url", "of a POST is a type alone")

@@ -14,7 +14,7 @@ from hie.schema.mpi import Identity
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
 from hie.schema.security import AuditEventRow, Relation
 from hie.security.actor import Actor
-from hie.security.rules import LETTERS, PUBLISHED, READING, Reach, rule_for
+from hie.security.rules import LETTERS, PUBLISHED, Reach, rule_for
 from hie.security.scopes import allowed_types
 
 BINARY = "Binary"
@@ -86,7 +86,9 @@ def _decide(actor: Actor, action: str, resource_type: str, now: datetime | None)
     if rule.types not in ("*", "PUBLISHED", "Person", "Message"):
         where = and_(where, Resource.type == rule.types)
     past: ColumnElement[bool] = true()
-    if resource_type in ("*", BINARY) and action in READING and (rule.reach is not Reach.ALL or types):
+    # A whole record needs nothing more: what is kept with a Patient has no context but that Patient.
+    is_look = action in ("read", "search") and resource_type in ("*", BINARY)
+    if is_look and (rule.reach is not Reach.ALL or types):
         where = and_(where, _is_open(actor, Resource, now))
         past = _is_open(actor, ResourceHistory, now)
     return Decision(True, rule.reach, where, _people(actor, rule.reach, now), rule.masked, past)

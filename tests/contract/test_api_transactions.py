@@ -269,6 +269,27 @@ def test_reads_within_a_transaction_see_what_it_wrote(call: Caller) -> None:
     assert call("POST", "/", transaction(entry(None, "GET", "Patient/never-there"))).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ({"ifNoneMatch": 'W/"9", W/"1"'}, "304"),
+        ({"ifNoneMatch": "*"}, "304"),
+        ({"ifNoneMatch": 'W/"9"', "ifModifiedSince": "2099-01-01T00:00:00Z"}, "200"),
+        ({"ifModifiedSince": "2099-01-01T00:00:00+08:00"}, "304"),
+        ({"ifModifiedSince": "2020-01-01T00:00:00Z"}, "200"),
+        ({"ifModifiedSince": "2099-01-01"}, "400"),
+    ],
+)
+def test_an_entry_gives_nothing_again_to_whoever_has_it(
+    call: Caller, condition: dict[str, str], status: str
+) -> None:
+    call("PUT", "/Patient/t15a", patient("t15a") | {"id": "t15a"})
+    bundle = transaction(entry(None, "GET", "Patient/t15a", **condition), kind="batch")
+    (answer,) = call("POST", "/", bundle).get_json()["entry"]
+    assert answer["response"]["status"][:3] == status
+    assert ("resource" in answer) is (status == "200")
+
+
 def test_an_entry_answers_with_what_the_asker_prefers(call: Caller) -> None:
     body = patient("t16") | {"id": "t16"}
     plain = sent(call, entry(body, "PUT", "Patient/t16"))[0]
@@ -314,7 +335,7 @@ def test_each_entry_of_a_batch_stands_alone_and_is_audited(app: Flask, call: Cal
             kind="batch",
         )
         assert connection.execute(count).scalar_one() == before + 6
-    assert [item["response"]["status"][:3] for item in done] == ["201", "422", "400", "400", "204", "404"]
+    assert [item["response"]["status"][:3] for item in done] == ["201", "422", "400", "405", "204", "404"]
     assert done[2]["response"]["outcome"]["issue"][0]["expression"][0].startswith("Bundle.entry[2]")
 
 
