@@ -37,6 +37,14 @@ EXPECTED = {
     "uuid": "must be a UUID: urn:uuid: and lower case digits",
     "xhtml": "must be an XHTML div",
 }
+# The same where a number is one, by the rule of its type that it breaks.
+NUMBERS = {
+    **dict.fromkeys((("decimal", "minimum"), ("decimal", "maximum")), "is beyond what a double can hold"),
+    **{
+        (name, "digits"): f"{EXPECTED[name]}, written without point and exponent"
+        for name in ("integer", "positiveInt", "unsignedInt")
+    },
+}
 _NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 
 
@@ -97,6 +105,8 @@ def _by_keyword(error: Any, keyword: str, definition: str, path: str) -> Issue:
         codes = [str(code) for code in error.kind.options]
         shown = " | ".join(codes[:MAX_CODES]) + (" | ..." if len(codes) > MAX_CODES else "")
         return Issue(path, f"must be one of: {shown}", "code-invalid")
+    if (definition, keyword) in NUMBERS:
+        return Issue(path, NUMBERS[definition, keyword], "value")
     if definition in EXPECTED:
         return Issue(path, EXPECTED[definition], "value")
     text = f"breaks a rule of {definition} ({keyword})"

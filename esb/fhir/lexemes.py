@@ -54,6 +54,14 @@ def loads_any(raw: bytes | str) -> Any:
         raise Malformed(said, issues=[Issue(place, said, error.code)]) from None
 
 
+def loads_kept(content: bytes | str) -> Any:
+    """Return the JSON value of a text that is kept: decimals as floats, all as `Decimal` if one is beyond."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _KEPT.decode(content if isinstance(content, str) else content.decode())
+
+
 def _decoded(text: str) -> Any:
     parsed = _DECODER.decode(text)
     written = dumps(parsed)
@@ -129,6 +137,10 @@ def _integer(lexeme: str) -> int | Decimal:
     return int(lexeme) if len(lexeme) <= 18 and lexeme != "-0" else _decimal(lexeme)
 
 
+def _long_integer(lexeme: str) -> int | Decimal:
+    return int(lexeme) if len(lexeme) <= 18 else Decimal(lexeme)
+
+
 def _constant(_: str) -> NoReturn:
     raise Malformed("NaN and Infinity are no JSON numbers; leave the element out.")
 
@@ -145,3 +157,4 @@ def _check_unique_keys(text: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+_KEPT = json.JSONDecoder(parse_float=Decimal, parse_int=_long_integer)

@@ -7,6 +7,7 @@ element and what is expected, never what stands there. What is checked, and what
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -191,6 +192,18 @@ class _Invariants:
                 raise ValueError(key)
 
 
+class _Digits:
+    """The schema's keyword `digits`: a whole number is written without point and exponent."""
+
+    def __init__(self, parent_schema: dict[str, Any], value: Any, schema_path: list[str | int]) -> None:
+        pass
+
+    def validate(self, instance: Any) -> None:
+        """Raise if a number was written otherwise."""
+        if isinstance(instance, (Decimal, float)):
+            raise ValueError("digits")
+
+
 @cache
 def _validator(is_common: bool, local: bool) -> Any:
     """Return the compiled rules of the common types, or of all others; about 0.1 s, once per process.
@@ -208,7 +221,7 @@ def _validator(is_common: bool, local: bool) -> Any:
             "$defs": {name: schemas[name] for name in _closure(types)},
         },
         pattern_options=RegexOptions(),
-        keywords={"invariants": _Invariants},
+        keywords={"invariants": _Invariants, "digits": _Digits},
         validate_formats=False,
         offline=True,
     )

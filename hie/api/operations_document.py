@@ -7,6 +7,7 @@ import uuid
 import orjson
 from flask import Blueprint, Response
 
+from esb.fhir import lexemes
 from esb.fhir.references import references
 from hie.api import answers, asking, binaries, operations, parameters
 from hie.errors import NotSupported
@@ -78,6 +79,6 @@ def document(id_: str) -> Response:
 
 def _names(content: bytes) -> set[str]:
     """Return what a resource refers to on this server, as Type/id."""
-    values = (value for _, value in references(orjson.loads(content)))
+    values = (value for _, value in references(lexemes.loads_kept(content)))
     local = (value.removeprefix(f"{answers.base()}/").partition("/_history/")[0] for value in values)
     return {value for value in local if value.count("/") == 1}

@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
 from hie.api import answers, asking, operations, parameters
 from hie.errors import NotValid
@@ -95,7 +96,7 @@ def _entry(one: Candidate, *, is_open: bool) -> bytes:
     if is_open:
         said.append({"url": REASONS, "valueString": one.verdict.explained()})
     else:
-        content = masked(orjson.loads(one.content))
+        content = masked(lexemes.loads_kept(one.content))
     return orjson.dumps(
         {
             "fullUrl": f"{answers.base()}/Patient/{one.id}",

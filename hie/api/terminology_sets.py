@@ -116,7 +116,7 @@ def _of_row(row: ValueSet) -> tuple[Json, Json]:
 
 
 def _of_resource(resource: Json) -> tuple[Json, Json]:
-    plain = orjson.loads(lexemes.dumps(resource))
+    plain = lexemes.loads_kept(lexemes.dumps(resource))
     head = {name: plain[name] for name in HEAD if name in plain}
     return head | {"status": plain.get("status", "unknown")}, composed(plain)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -32,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BIT, JSONB
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from esb.fhir.search_parameters import PARAMETERS, Parameter, Path, values
 from hie.errors import NotSupported
 from hie.repository import definitions, tokens
@@ -219,7 +219,7 @@ def _named(type_: str, path: Path, contents: Any) -> list[str]:
     """Return the ids of a type that resources name at a path."""
     ids = set()
     for content in contents:
-        for value in values(orjson.loads(content), path):
+        for value in values(lexemes.loads_kept(content), path):
             reference = value.get("reference") if isinstance(value, dict) else None
             found = REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
             if found and found[1] == type_:
@@ -253,7 +253,7 @@ def _in_list(type_: str, value: str, how: Reading) -> Condition:
     )
     named: set[str] = set()
     for content in how.session.scalars(lists):
-        for entry in orjson.loads(content).get("entry") or ():
+        for entry in lexemes.loads_kept(content).get("entry") or ():
             reference = (entry.get("item") or {}).get("reference")
             found = REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
             if found and found[1] == type_ and not entry.get("deleted"):

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from esb.fhir.search_parameters import PARAMETERS, Parameter, values
 from hie.errors import Issue
 from hie.repository import definitions, tokens
@@ -94,7 +94,7 @@ class Bringing:
         plans = {type_: _plan(type_, includes) for type_ in {type_ for type_, _, _ in around}}
         for type_, _, content in around:
             if plans[type_]:
-                resource = orjson.loads(content)
+                resource = lexemes.loads_kept(content)
                 for parameter, target in plans[type_]:
                     _follow(resource, parameter, target, keys, urls)
         wanted = [key for key in keys if key not in self._shown and key not in self.found]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import cast, func
+from sqlalchemy import Double, Numeric, case, cast, func, literal_column
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from esb.fhir.search_parameters import Path
@@ -20,6 +20,15 @@ def content() -> Any:
     jsonb has no place for `\u0000`; another character stands in for it, for only the place is asked about.
     """
     return func.nullif(func.replace(Resource.content, r"\u0000", r"\u0001"), "").cast(JSONB)
+
+
+def double_of(value: Any) -> Any:
+    """Return a number in jsonb as a double, the nearest there is: a cast alone fails for what none holds."""
+    number = cast(value, Numeric)
+    least: Any = literal_column("-1.7976931348623157e308")
+    most: Any = literal_column("1.7976931348623157e308")
+    within = cast(func.least(func.greatest(number, least), most), Double)
+    return case((func.abs(number) < literal_column("1e-307"), cast(0, Double)), else_=within)
 
 
 def text_of(path: Path, leaf: str = "", *, begin: str = "$") -> str:

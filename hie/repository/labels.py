@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
 from psycopg.errors import QueryCanceled
 from sqlalchemy import ColumnElement, cast, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from hie.errors import NotSupported
 from hie.schema.repository import Resource
 
@@ -39,7 +39,7 @@ def in_use(session: Session, where: ColumnElement[bool], type_: str | None) -> M
         wanted = wanted.where(Resource.type == type_)
     session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MS}"))
     try:
-        found = [orjson.loads(one) for one in session.scalars(wanted)]
+        found = [lexemes.loads_kept(one) for one in session.scalars(wanted)]
     except DBAPIError as error:
         if isinstance(error.orig, QueryCanceled):
             raise NotSupported(TOO_MUCH) from None

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any
 
-import orjson
-
+from esb.fhir import lexemes
 from hie.errors import NotSupported
 from hie.repository.dates import EARLIEST, Range, span_of
 from hie.repository.search import Match, Search, search
@@ -44,7 +43,7 @@ def newest(found: Iterable[Match], most: int, zone: tzinfo) -> list[Match]:
     groups: dict[tuple[str, str], list[tuple[Range, Match]]] = {}
     tests: dict[tuple[str, str], str] = {}
     for match in found:
-        resource = orjson.loads(match[2])
+        resource = lexemes.loads_kept(match[2])
         if resource.get("status") == "entered-in-error":
             continue
         subject = str((resource.get("subject") or {}).get("reference") or "")

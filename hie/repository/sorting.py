@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Double, Text, case, cast, collate, func, select
+from sqlalchemy import Text, case, cast, collate, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from esb.fhir.search_parameters import Parameter
 from hie.errors import NotSupported
 from hie.repository import definitions
-from hie.repository.jsonpaths import content, jsonpath, text_of
+from hie.repository.jsonpaths import content, double_of, jsonpath, text_of
 from hie.schema.repository import Resource, SearchDate
 
 # Han text in the order of its pinyin, other text without regard to case.
@@ -118,7 +118,7 @@ def _as_text(value: Any) -> Any:
 
 def _as_number(value: Any) -> Any:
     is_number = func.jsonb_typeof(value) == "number"
-    return case((is_number, cast(cast(value, JSONB), Double)))
+    return case((is_number, double_of(cast(value, JSONB))))
 
 
 SORTED: dict[str, Callable[[str, Parameter, bool], SortColumn]] = {

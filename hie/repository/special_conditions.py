@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from sqlalchemy import Double, and_, cast, false, func, not_, or_
+from sqlalchemy import and_, false, func, not_, or_
 
 from esb.fhir.search_parameters import Parameter, Path
 from hie.repository import definitions
 from hie.repository.date_conditions import exists_date
-from hie.repository.jsonpaths import content, jsonpath, text_of
+from hie.repository.jsonpaths import content, double_of, jsonpath, text_of
 from hie.repository.matching import Condition, Manner, bad_value, refuse, split_bars
 from hie.schema.repository import Resource
 
@@ -72,14 +72,12 @@ def _near(code: str, value: str) -> Condition:
     if unit not in IN_KM or abs(numbers[0]) > 90 or abs(numbers[1]) > 180 or reach < 0:
         raise bad_value(code, "it is latitude|longitude|distance|units; units are km or m")
     reach *= IN_KM[unit] if distance else 1
-    there = [
-        func.radians(cast(content()["position"][part].astext, Double)) for part in ("latitude", "longitude")
-    ]
+    there = [func.radians(double_of(content()["position"][part])) for part in ("latitude", "longitude")]
     here = [func.radians(number) for number in numbers]
     half = func.power(func.sin((there[0] - here[0]) / 2), 2) + func.cos(here[0]) * func.cos(
         there[0]
     ) * func.power(func.sin((there[1] - here[1]) / 2), 2)
-    return and_(2 * EARTH_KM * func.asin(func.least(1.0, func.sqrt(half))) <= reach)
+    return and_(2 * EARTH_KM * func.asin(func.sqrt(func.least(1.0, func.greatest(0.0, half)))) <= reach)
 
 
 def _number(code: str, text: str) -> float:

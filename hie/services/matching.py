@@ -9,8 +9,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-import orjson
-
+from esb.fhir import lexemes
 from hie.errors import NotValid
 from hie.mpi.people import identities_by_identifier
 from hie.mpi.scoring import Traits, Verdict, compare, traits_of
@@ -58,7 +57,7 @@ def candidates(how: Search, patient: dict[str, Any]) -> list[Candidate]:
             continue
         for _, id_, content in page.matches:
             if id_ not in found:
-                known = traits_of(orjson.loads(content), sounds_of, today)
+                known = traits_of(lexemes.loads_kept(content), sounds_of, today)
                 found[id_] = Candidate(id_, content, compare(asked, known))
     kept = [one for one in found.values() if one.verdict.grade != "certainly-not"]
     return sorted(kept, key=lambda one: (-one.verdict.bits, one.id))

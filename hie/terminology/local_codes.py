@@ -10,11 +10,11 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import ColumnElement, case, cast, exists, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from hie.errors import Issue
 from hie.schema import (
     CodeSystem,
@@ -80,7 +80,7 @@ def gather(session: Session, most: int | None = None) -> int:
                 upper = row.xid
                 break
             read, last = read + 1, row.xid
-            _count(seen, row.type, row.facility, row.updated_at, orjson.loads(row.content))
+            _count(seen, row.type, row.facility, row.updated_at, lexemes.loads_kept(row.content))
     _add(session, seen)
     reached = {"xid": upper, "updated_at": func.now()}
     keep = insert(TerminologyMark).values(name=MARK, **reached)

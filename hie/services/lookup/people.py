@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from esb.fhir import lexemes
 from hie.errors import NotFound
 from hie.schema.mpi import Identity
 from hie.schema.repository import Resource
@@ -77,7 +77,7 @@ def patients(session: Session, identities: Iterable[str]) -> list[dict[str, Any]
             Resource.deleted.is_(False),
         )
     )
-    return [orjson.loads(content) for content in contents]
+    return [lexemes.loads_kept(content) for content in contents]
 
 
 def open_people(session: Session, now: datetime, by: Actor, limit: int = 20) -> list[OpenPerson]:
