@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from hie.api import answers, asking
+from hie.api.forms import Params, in_address, in_form
 from hie.errors import Issue, NotFound
 from hie.repository.paging import make_cursor, query_digest, read_cursor
 from hie.repository.query import FORM, check_text, unknown
@@ -14,7 +15,6 @@ from hie.security import audit, trail
 from hie.security.access import access
 
 KNOWN = frozenset({*trail.SEARCH, "_count", "_sort", "_summary", "_total", "date", "_lastUpdated"})
-Params = list[tuple[str, str]]
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -29,7 +29,7 @@ def search_events() -> Response:
     """Answer a page of the events that match, newest first."""
     asking.check_accept()
     decision = asking.permitted("search", "AuditEvent")
-    given: Params = [*request.args.items(multi=True), *request.form.items(multi=True)]
+    given: Params = in_address() + in_form()
     params, remarks = _understood(given)
     digest = query_digest("AuditEvent", params)
     with asking.hub().look() as session:

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from hie.api import answers, asking, binaries
+from hie.api.forms import in_address
 from hie.errors import NotSupported, NotValid
 from hie.repository.content import instant_text
 from hie.repository.dates import Range, span
@@ -55,7 +56,7 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
     if type_ in asking.MADE_BY_THE_HUB:
         raise asking.NotOffered(f"A {type_} is made anew whenever it is read; it has no history.")
     path = "/".join(part for part in (type_, id_, "_history") if part)
-    params = list(request.args.items(multi=True))
+    params = in_address()
     _check_names(params)
     digest = query_digest(path, [pair for pair in params if pair[0] != "_cursor"])
     secret = asking.page_secret()

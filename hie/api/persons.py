@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from hie.api import answers, asking
+from hie.api.forms import in_address, in_form
 from hie.errors import Issue, NotFound, NotValid
 from hie.mpi.people import person_resource, persons_of
 from hie.repository.query import FORM, check_text, unknown
@@ -52,7 +53,7 @@ def search_persons() -> Response:
     used = []
     with asking.hub().look() as session:
         wanted: set[uuid.UUID] | None = None
-        given = [*request.args.items(multi=True), *request.form.items(multi=True)]
+        given = in_address() + in_form()
         for name, value in given:
             check_text(name + value)
             if name in NAMING:

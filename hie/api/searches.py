@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
 from hie.api import answers, asking, binaries
+from hie.api.forms import Params, in_address, in_form
 from hie.api.shaping import shaped
 from hie.errors import NotFound, NotPermitted, NotSupported, NotValid
 from hie.repository.compartments import COMPARTMENT, in_compartment
@@ -25,7 +26,6 @@ from hie.security.access import access
 
 MOST_TYPES = 40  # that `_type` may name
 EXPLAINED_TO = frozenset({"system", "operator"})
-Params = list[tuple[str, str]]
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -48,51 +48,43 @@ def add_routes(blueprint: Blueprint) -> None:
 @access("search-type")
 def search_type(type_: str) -> Response:
     """Answer a page of what matches."""
-    return _answer_type(type_, _in_url())
+    return _answer_type(type_, in_address())
 
 
 @access("search-type")
 def search_by_post(type_: str) -> Response:
     """Answer a page of what matches, the parameters in the URL and in a form."""
-    return _answer_type(type_, _in_url() + _in_form())
+    return _answer_type(type_, in_address() + in_form())
 
 
 @access("search-system")
 def search_system() -> Response:
     """Answer a page of what matches of several types."""
-    return _answer_several("", _in_url(), None)
+    return _answer_several("", in_address(), None)
 
 
 @access("search-system")
 def search_system_by_post() -> Response:
     """Answer a page of what matches of several types, the parameters in the URL and in a form."""
-    return _answer_several("", _in_url() + _in_form(), None)
+    return _answer_several("", in_address() + in_form(), None)
 
 
 @access("search-compartment")
 def search_compartment(type_: str, id_: str, inner: str) -> Response:
     """Answer a page of what is about a patient: of one type, or `*` of all."""
-    return _answer_compartment(type_, id_, inner, _in_url())
+    return _answer_compartment(type_, id_, inner, in_address())
 
 
 @access("search-compartment")
 def search_compartment_by_post(type_: str, id_: str, inner: str) -> Response:
     """Answer a page of what is about a patient, the parameters in the URL and in a form."""
-    return _answer_compartment(type_, id_, inner, _in_url() + _in_form())
+    return _answer_compartment(type_, id_, inner, in_address() + in_form())
 
 
 @access("search-compartment")
 def search_whole_compartment_by_post(type_: str, id_: str) -> Response:
     """Answer a page of all that is about a patient, the parameters in the URL and in a form."""
-    return _answer_compartment(type_, id_, "*", _in_url() + _in_form())
-
-
-def _in_url() -> Params:
-    return list(request.args.items(multi=True))
-
-
-def _in_form() -> Params:
-    return list(request.form.items(multi=True))
+    return _answer_compartment(type_, id_, "*", in_address() + in_form())
 
 
 def _answer_type(type_: str, params: Params) -> Response:

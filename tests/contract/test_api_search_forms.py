@@ -1,0 +1,48 @@
+"""What a POST _search brings is read or refused: a body that is no form, text that is none."""
+
+import gzip
+
+import pytest
+
+from tests.hub_world import Caller, created, ids, is_outcome, patient
+
+FORM = "application/x-www-form-urlencoded"
+NO_TEXT = b"identifier=f1&name=\xff\xfe"
+
+
+@pytest.mark.parametrize("path", ["/Patient/_search", "/_search", "/Patient/x/Observation/_search"])
+@pytest.mark.parametrize("kind", ["application/fhir+json", "text/plain", "multipart/form-data; boundary=x", ""])
+def test_a_search_whose_body_is_no_form_is_refused(call: Caller, path: str, kind: str) -> None:
+    refused = call("POST", path, b'{"identifier":"f1"}', Content_Type=kind)
+    assert (refused.status_code, is_outcome(refused)) == (415, True)
+    assert FORM in refused.text
+
+
+@pytest.mark.parametrize("path", ["/Patient/_search", "/Person/_search", "/AuditEvent/_search"])
+@pytest.mark.parametrize("body", [NO_TEXT, b"identifier=f1&name=%ff", b"name%fe=x"])
+def test_parameters_that_are_no_text_are_refused_and_not_left_out(
+    call: Caller, path: str, body: bytes
+) -> None:
+    refused = call("POST", path, body, Content_Type=FORM)
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/Patient?name=%ff", "?_tag=%c3%28", "/Person?_id=%ff", "/Patient/_history?x=%ff"])
+def test_an_address_that_is_no_text_is_refused(call: Caller, path: str) -> None:
+    refused = call("GET", path)
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
+    assert "UTF-8" in refused.text
+
+
+def test_a_form_is_read_as_it_was_meant(call: Caller) -> None:
+    made = created(call, patient("f1", "胡\ufffd"))["id"]
+    for body in (b"identifier=f1", "name=胡\ufffd".encode(), b"name=%E8%83%A1%EF%BF%BD"):
+        assert ids(call("POST", "/Patient/_search", body, Content_Type=f"{FORM}; charset=utf-8")) == [made]
+    packed = call(
+        "POST", "/Patient/_search", gzip.compress(b"identifier=f1"), Content_Type=FORM, Content_Encoding="gzip"
+    )
+    assert ids(packed) == [made]
+    assert ids(call("GET", "/Patient?name=%E8%83%A1%EF%BF%BD")) == [made]
+    assert ids(call("GET", "/Patient?identifier=f1&name:contains=%25")) == []
+    for kind in (FORM, "", "application/fhir+json"):
+        assert ids(call("POST", "/Patient/_search?identifier=f1", Content_Type=kind)) == [made]
