@@ -39,7 +39,7 @@ from hie.repository.conditions import LOGICAL_ID, REFERENCE, Condition, Manner, 
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.frequency import frequent_tokens
 from hie.repository.reference_conditions import is_here
-from hie.repository.unknown import Unknown, no_parameter, unknown
+from hie.repository.unknown import Unknown, WrongModifier, no_parameter, unknown, wrong_modifier
 from hie.schema.repository import Resource, ResourceKey
 
 MOST_HOPS = 32  # of one search, all chains together
@@ -95,7 +95,7 @@ def criterion(type_: str, name: str, value: str, how: Reading, manner: Manner) -
     except Unknown:
         raise
     except NotSupported as error:
-        raise unknown(first, error.text) from None
+        raise (wrong_modifier if modifier else unknown)(first, error.text) from None
 
 
 def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str], how: Reading) -> Condition:
@@ -104,7 +104,7 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
     if parameter.kind != "reference":
         raise unknown(code, "it is no reference, so nothing can be chained to it")
     if target and target not in EVERY_TYPE:
-        raise unknown(code, "behind ':' stands the type that is meant, as in subject:Patient.name")
+        raise wrong_modifier(code, "behind ':' stands the type that is meant, as in subject:Patient.name")
     targets = [target] if target else [each for each in _targets(parameter) if each in EVERY_TYPE]
     if not targets or len(targets) > MOST_TARGETS:
         raise unknown(code, "name the type that is meant, as in subject:Patient.name")
@@ -119,7 +119,8 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
         else:
             found.append(_pointing(type_, parameter, each, matching, how))
     if not found:
-        raise next((error for error in refused if "did you mean" in error.text), refused[0])
+        wrong = (error for error in refused if isinstance(error, WrongModifier))
+        raise next(wrong, next((error for error in refused if "did you mean" in error.text), refused[0]))
     return or_(*found)
 
 

@@ -11,7 +11,7 @@ from hie.errors import NotSupported
 from hie.repository.conditions import bad_value
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.sorting import sort_column
-from hie.repository.unknown import meant, unknown
+from hie.repository.unknown import meant, unknown, wrong_modifier
 from hie.repository.wanted import MOST, Include, Query, Sorting
 
 MOST_INCLUDES = 40
@@ -119,7 +119,7 @@ def _included(name: str, value: str, *, iterate: bool) -> Include:
 def _plain(name: str, read: Callable[[Query, str], None]) -> Callable[[Query, str, str], None]:
     def control(query: Query, modifier: str, value: str) -> None:
         if modifier:
-            raise unknown(name, "it takes no modifier")
+            raise wrong_modifier(name, "it takes no modifier")
         read(query, value)
 
     return control
@@ -128,7 +128,7 @@ def _plain(name: str, read: Callable[[Query, str], None]) -> Callable[[Query, st
 def _iterable(name: str, read: Callable[..., None]) -> Callable[[Query, str, str], None]:
     def control(query: Query, modifier: str, value: str) -> None:
         if modifier not in ("", "iterate"):
-            raise unknown(name, f"its only modifier is :iterate{meant(modifier, ('iterate',))}")
+            raise wrong_modifier(name, f"its only modifier is :iterate{meant(modifier, ('iterate',))}")
         read(query, value, iterate=modifier == "iterate")
 
     return control

@@ -14,7 +14,7 @@ from hie.repository.conditions import check_effort, is_within_patients
 from hie.repository.controls import CONTROLS
 from hie.repository.frequency import frequent_tokens
 from hie.repository.matching import MOST_VALUES, Condition, Manner, bad_value, split_values
-from hie.repository.unknown import INSTEAD, Unknown, no_parameter, unknown
+from hie.repository.unknown import INSTEAD, Unknown, WrongModifier, no_parameter, unknown
 from hie.repository.wanted import Query, Target
 from hie.schema.repository import Resource, ResourceKey
 
@@ -54,7 +54,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
             else:
                 query.conditions.append(_criterion(query, name, value, how, manner))
         except Unknown as error:
-            if how.strict:
+            if how.strict or isinstance(error, WrongModifier):
                 raise
             query.remarks += error.issues
         else:

@@ -28,10 +28,19 @@ class Unknown(NotSupported):
     """A search parameter is not known here; see the CapabilityStatement at /fhir/metadata."""
 
 
-def unknown(name: str, why: str) -> Unknown:
+class WrongModifier(Unknown):
+    """A modifier is not known here; a search without it would find something else (search.html#modifiers)."""
+
+
+def unknown(name: str, why: str, kind: type[Unknown] = Unknown) -> Unknown:
     """Return the error for a parameter that is left aside under lenient handling."""
     shown = name if NAME.fullmatch(name) else "a parameter"
-    return Unknown(f"{shown}: {why}", issues=[Issue(shown, f"{shown}: {why}", "not-supported")])
+    return kind(f"{shown}: {why}", issues=[Issue(shown, f"{shown}: {why}", "not-supported")])
+
+
+def wrong_modifier(name: str, why: str) -> Unknown:
+    """Return the error for a modifier, which is refused under lenient handling too."""
+    return unknown(name, why, WrongModifier)
 
 
 def no_parameter(name: str, where: str, known: Iterable[str]) -> Unknown:

@@ -113,7 +113,6 @@ def test_what_is_included_is_shown_whole_unless_a_summary_is_asked_for(call: Cal
         ("_summary=yes", "one of true, text, data, count, false"),
         ("_summary=true&_elements=name", "use one of them"),
         ("_elements=name&_summary=text", "use one of them"),
-        ("_elements:exact=name", "no modifier"),
     ],
 )
 def test_parts_that_there_are_not_are_reported_or_refused(call: Caller, asked: str, told: str) -> None:

@@ -182,7 +182,6 @@ def test_the_links_carry_exactly_what_was_understood(call: Caller, person: Json)
         ("Patient", "famly", "did you mean family?"),
         ("Patient", "_incldue", "did you mean _include?"),
         ("Patient", "_revinclud", "did you mean _revinclude?"),
-        ("Patient", "_include:iterat", "did you mean iterate?"),
         ("Patient", "_text", "search parameters of the type"),
         ("Patient", "_content", "search parameters of the type"),
         ("Patient", "_filter", "_has"),
@@ -191,7 +190,6 @@ def test_the_links_carry_exactly_what_was_understood(call: Caller, person: Json)
         ("Patient", "_score", "_sort"),
         ("Patient", "_maxresults", "_count"),
         ("Observation", "subject.nmae", "did you mean"),
-        ("Patient", "name:exactly", "name"),
     ],
 )
 def test_what_is_not_known_is_reported_or_refused_with_what_was_meant(
@@ -204,6 +202,29 @@ def test_what_is_not_known_is_reported_or_refused_with_what_was_meant(
     (outcome,) = [e["resource"] for e in lenient["entry"] if e["search"]["mode"] == "outcome"]
     assert told in outcome["issue"][0]["diagnostics"]
     assert links(lenient)["self"] == [("_count", "1")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "told"),
+    [
+        ("Patient", "_include:iterat", "did you mean iterate?"),
+        ("Patient", "_sort:desc", "no modifier"),
+        ("Patient", "name:exactly", ":exact"),
+        ("Patient", "gender:nto", ":not"),
+        ("Patient", "birthdate:not", "none but :missing"),
+        ("Observation", "subject:patient.name", "the type that is meant"),
+        ("Observation", "subject.name:exactly", ":exact"),
+        ("Patient", "_has:Observation:patient:code:nto", ":not"),
+        ("Observation", "code-value-quantity:not", "none but :missing"),
+    ],
+)
+def test_a_modifier_that_is_not_known_is_refused_always_for_without_it_more_would_be_found(
+    call: Caller, type_: str, name: str, told: str
+) -> None:
+    for prefer in ("handling=lenient", "handling=strict"):
+        refused = call("GET", f"/{type_}?{name}=x", Prefer=prefer)
+        assert (refused.status_code, is_outcome(refused)) == (400, True)
+        assert told in refused.text
 
 
 def test_each_kind_of_search_leaves_its_audit_row(app: Flask, call: Caller, person: Json) -> None:
