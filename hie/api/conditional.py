@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import parse_qsl
@@ -17,6 +18,8 @@ from hie.api.recording import NEUTRAL
 from hie.errors import NotPermitted, NotValid, PreconditionFailed
 from hie.repository.conditions import Condition
 from hie.repository.query import FORM, Reading, parse
+from hie.repository.search import bounded, limited
+from hie.repository.shaped import Shaped
 from hie.schema.repository import Resource
 
 # Parameters that many resources can share say nothing about who must wait for whom.
@@ -116,7 +119,9 @@ def read(session: Session, type_: str, criteria: str) -> Conditions:
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
     how = Reading(asking.hub().config.zone, True, lambda _: true(), session)
-    query = parse(type_, pairs_of(criteria), how)
+    pairs = pairs_of(criteria)
+    with bounded(session, pairs):
+        query = parse(type_, pairs, how)
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")
     return query.conditions
@@ -145,11 +150,13 @@ def find(
     session: Session, type_: str, conditions: Conditions, where: ColumnElement[bool], *, most: int
 ) -> list[Known]:
     """Return all resources that conditions find; as `match_all`."""
-    found = session.execute(
-        select(Resource.id, Resource.compartment, where.label("visible"))
-        .where(Resource.type == type_, ~Resource.deleted, *conditions)
-        .limit(most + 1)
-    ).all()
+    is_usual = all(isinstance(each, Shaped) for each in conditions)
+    with nullcontext() if is_usual else limited(session):
+        found = session.execute(
+            select(Resource.id, Resource.compartment, where.label("visible"))
+            .where(Resource.type == type_, ~Resource.deleted, *conditions)
+            .limit(most + 1)
+        ).all()
     if not all(one.visible for one in found):
         raise NotPermitted(NEUTRAL)
     if len(found) > most:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import psycopg
+from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from hie.errors import HieError, NotNow
+from hie.repository.search import TooCostly
 
 
 def as_hie_error(error: Exception) -> HieError:
@@ -18,6 +20,8 @@ def as_hie_error(error: Exception) -> HieError:
         known = HieError(HTTP_TEXTS.get(error.code or 500, error.name + "."))
         known.http, known.code = error.code or 500, HTTP_CODES.get(error.code or 500, "processing")
         return known
+    if isinstance(getattr(error, "orig", error), QueryCanceled):
+        return TooCostly()
     if isinstance(error, OperationalError | PoolTimeoutError | psycopg.OperationalError):
         return NotNow()
     if isinstance(error, DBAPIError) and error.connection_invalidated:

@@ -44,7 +44,7 @@ SETTLED = timedelta(hours=1)
 
 
 class TooCostly(NotSupported):
-    """This search takes too long; narrow it, e.g. by a patient, a code or a date."""
+    """This takes too long; narrow it, e.g. by a patient, a code or a date."""
 
     code = "too-costly"
 
@@ -233,6 +233,13 @@ def bounded(session: Session, params: Sequence[tuple[str, str]]) -> Iterator[Non
     if is_quick(params):
         yield
         return
+    with limited(session):
+        yield
+
+
+@contextmanager
+def limited(session: Session) -> Iterator[None]:
+    """Let no statement of a transaction take longer than may be waited for; as `bounded`."""
     if driver(session).autocommit:
         raise RuntimeError("a search with unusual parameters needs a transaction")
     session.execute(text(f"SET LOCAL statement_timeout = '{MOST_SECONDS}s'"))
@@ -247,4 +254,4 @@ def bounded(session: Session, params: Sequence[tuple[str, str]]) -> Iterator[Non
     session.execute(text("SET LOCAL statement_timeout = DEFAULT"))
 
 
-__all__ = ["Match", "Page", "Search", "Target", "TooCostly", "bounded", "is_quick", "search"]
+__all__ = ["Match", "Page", "Search", "Target", "TooCostly", "bounded", "is_quick", "limited", "search"]

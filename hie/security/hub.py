@@ -16,6 +16,8 @@ from hie.security import audit
 from hie.security.oauth import TokenCache
 from hie.security.throttle import Throttle
 
+MOST_SECONDS_OF_A_LOOK = 10  # that one statement may take which needs no transaction
+
 
 @dataclass(frozen=True, slots=True)
 class Hub:
@@ -63,8 +65,15 @@ def open_hub(config: Config, *, connections: int = 5) -> Hub:
     )
     for engine in (writing, looking):
         event.listen(engine, "checkout", check_open)
+    event.listen(looking, "connect", _limit)
     event.listen(writing, "engine_disposed", lambda _: looking.dispose())
     return Hub(config, writing, looking)
+
+
+def _limit(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Let nothing that only reads keep a connection longer than anyone waits."""
+    connection.execute(f"SET statement_timeout = '{MOST_SECONDS_OF_A_LOOK}s'")
+    connection.commit()
 
 
 def check_open(connection: psycopg.Connection[Any], *_: object) -> None:

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from esb.fhir.search_parameters import PARAMETERS
+from hie.repository import search as search_module
 from hie.repository.chains import MOST_HOPS
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.includes import MOST_INCLUDED, MOST_ROUNDS
+from hie.security import hub as hub_module
 from tests.hub_world import Caller, Json, created, ids, is_outcome, patient
 
 FORM = "application/x-www-form-urlencoded"
@@ -204,6 +206,36 @@ def test_chains_send_no_more_statements_than_they_have_hops(app: Flask, call: Ca
             call("GET", "/Observation?" + "_has:Observation:has-member:" * 100 + "code=x").status_code == 200
         )
     assert len(sent) < 3 * (MOST_HOPS * 2 + 10)
+
+
+@pytest.fixture
+def hurry(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """A hub that waits a quarter of a second for a statement; the engine of its transactions."""
+    monkeypatch.setattr(hub_module, "MOST_SECONDS_OF_A_LOOK", 0.25)
+    monkeypatch.setattr(search_module, "MOST_SECONDS", 0.25)
+    hub = app.extensions["hie"]
+    hub.looking.dispose()
+    yield hub.engine
+    hub.looking.dispose()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/Patient?family=x"),
+        ("GET", "/Patient?family:contains=x"),
+        ("GET", "/Patient?_tag=x"),
+        ("GET", "/Observation?patient.name=x"),
+        ("DELETE", "/Patient?given:missing=true&identifier:of-type=a|b|c"),
+    ],
+)
+def test_what_takes_too_long_is_given_up_with_the_reason(
+    call: Caller, hurry: sa.Engine, method: str, path: str
+) -> None:
+    with hurry.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE resource IN ACCESS EXCLUSIVE MODE"))
+        answer = call(method, path)
+    assert (answer.status_code, answer.get_json()["issue"][0]["code"]) == (400, "too-costly")
 
 
 def test_a_plain_page_is_one_statement_and_its_audit_row(app: Flask, call: Caller, someone: Json) -> None:
