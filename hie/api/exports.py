@@ -6,16 +6,20 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from flask import Blueprint, Response, request
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
-from hie.api import asking, jobs
+from hie.api import answers, asking, jobs
 from hie.api.operations import add_operation
-from hie.errors import NotValid
+from hie.errors import Gone, NotFound, NotValid, TooLarge
 from hie.repository import read
 from hie.repository.dates import span_of
 from hie.security.access import access
 from hie.services.exports import asked
 from hie.services.exports.asked import Export
+
+MOST_GROUPS = 100
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -36,15 +40,40 @@ def export(type_: str | None = None, id_: str | None = None) -> Response:
 def _of_group(export: Export, id_: str) -> Export:
     decision = asking.permitted("read", "Group")
     with asking.hub().begin() as session:
-        group = lexemes.loads(read.read(session, "Group", id_, decision.where).content)
-    zone, now = asking.hub().config.zone, asking.now()
-    present = (member for member in group.get("member", []) if _is_present(member, now, zone))
-    members = [patient for member in present if (patient := _patient(member))]
+        members = _members(session, id_, decision.where)
     named = export.patients
     if named is not None and not set(named) <= set(members):
         raise NotValid("patient names somebody who is no member of the group.")
     export.patients = sorted(set(members if named is None else named))
     return export
+
+
+def _members(session: Session, id_: str, where: ColumnElement[bool]) -> list[str]:
+    """Return the Patients who are members of a Group now, or of a Group that is, as far as it may be seen.
+
+    Raises: NotFound, Gone for the Group itself; TooLarge.
+    """
+    zone, now = asking.hub().config.zone, asking.now()
+    patients: list[str] = []
+    known, waiting = {id_}, [id_]
+    while waiting:
+        one = waiting.pop()
+        try:
+            group = lexemes.loads(read.read(session, "Group", one, where).content)
+        except (NotFound, Gone):
+            if one == id_:
+                raise
+            continue
+        for member in group.get("member", []):
+            type_, of = _entity(member) if _is_present(member, now, zone) else ("", "")
+            if type_ == "Patient":
+                patients.append(of)
+            elif type_ == "Group" and of not in known:
+                known.add(of)
+                waiting.append(of)
+        if len(known) > MOST_GROUPS:
+            raise TooLarge(f"At most {MOST_GROUPS} Groups within each other are exported at once.")
+    return patients
 
 
 def _is_present(member: dict[str, Any], now: datetime, zone: tzinfo) -> bool:
@@ -53,9 +82,11 @@ def _is_present(member: dict[str, Any], now: datetime, zone: tzinfo) -> bool:
     return member.get("inactive") is not True and (period is None or period[0] <= now < period[1])
 
 
-def _patient(member: dict[str, Any]) -> str | None:
-    type_, _, id_ = str(member.get("entity", {}).get("reference", "")).rpartition("/")
-    return id_ if type_.rpartition("/")[2] == "Patient" else None
+def _entity(member: dict[str, Any]) -> tuple[str, str]:
+    """Return type and id of a member that is kept here."""
+    reference = str(member.get("entity", {}).get("reference", "")).removeprefix(answers.base() + "/")
+    type_, _, id_ = reference.partition("/_history/")[0].partition("/")
+    return type_, id_
 
 
 def _asked(level: str) -> Export:

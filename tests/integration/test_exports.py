@@ -19,7 +19,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from hie.schema import AuditEventRow, Job, JobFile, Resource
-from hie.services.exports import jobs, writing
+from hie.services.exports import jobs, rows, writing
 from hie.services.exports.jobs import is_polled_too_soon
 from hie.work.process import work_once
 from tests.hub_world import Caller, Json, created, hospitals, observation, patient
@@ -225,6 +225,75 @@ def test_a_type_filter_is_a_search(app: Flask) -> None:
     wanted = created(call, patient("2", gender="female"))["id"]
     found = manifest(app, call, "/$export?_type=Patient&_typeFilter=Patient%3Fgender%3Dfemale")
     assert names(lines(call, found)) == {f"Patient/{wanted}"}
+
+
+def test_groups_within_groups_are_exported_with_their_present_members(app: Flask) -> None:
+    call = Caller(app, "bench")
+    one, two, foreign = (created(call, patient(number))["id"] for number in "123")
+
+    def group(id_: str, *members: str) -> None:
+        body = {"resourceType": "Group", "id": id_, "type": "person", "actual": True}
+        body["member"] = [{"entity": {"reference": reference}} for reference in members]
+        assert call("PUT", f"/Group/{id_}", body).status_code in (200, 201)
+
+    group("inner", f"Patient/{two}")
+    group("outer", f"Patient/{one}", "Group/inner", f"http://elsewhere.example/fhir/Patient/{foreign}")
+    group("inner", f"Patient/{two}", "Group/outer")
+    found = lines(call, manifest(app, call, "/Group/outer/$export?_type=Patient"))
+    assert names(found) == {f"Patient/{one}", f"Patient/{two}"}
+    assert call("DELETE", "/Group/inner").status_code == 204
+    found = lines(call, manifest(app, call, "/Group/outer/$export?_type=Patient"))
+    assert names(found) == {f"Patient/{one}"}
+    assert call("GET", "/Group/inner/$export", **WAIT).status_code == 410
+
+
+def test_what_was_deleted_is_told_whatever_is_filtered_by(app: Flask) -> None:
+    call = Caller(app, "bench")
+    gone = created(call, patient("1", gender="female"))["id"]
+    path = "/$export?_type=Patient&_typeFilter=Patient%3Fgender%3Dfemale"
+    since = manifest(app, call, path)["transactionTime"].replace("+", "%2B")
+    assert call("DELETE", f"/Patient/{gone}").status_code == 204
+    found = manifest(app, call, f"{path}&_since={since}")
+    assert found["output"] == []
+    told = [one["entry"][0]["request"]["url"] for one in lines(call, found, "deleted")]
+    assert told == [f"Patient/{gone}"]
+
+
+def test_large_resources_are_exported_few_at_a_time_each_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Caller(app, "bench")
+    wanted = [created(call, patient(str(number), "王" * 20_000))["id"] for number in range(7)]
+    wanted += [created(call, patient(f"s{number}"))["id"] for number in range(5)]
+    monkeypatch.setattr(rows, "MOST_BYTES", 150_000)
+    sizes: list[int] = []
+    chunk = rows.chunk
+
+    def counted(*asked: Any) -> Any:
+        contents, after = chunk(*asked)
+        sizes.append(sum(map(len, contents)))
+        return contents, after
+
+    monkeypatch.setattr(rows, "chunk", counted)
+    found = lines(call, manifest(app, call, "/$export?_type=Patient"))
+    assert [one["id"] for one in found] == wanted
+    assert len(sizes) > 2
+    assert max(sizes) < 150_000 + 70_000, "at most one resource beyond the limit"
+
+
+def test_a_filter_that_takes_too_long_ends_its_export_in_plain_words(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, hub = Caller(app, "bench"), app.extensions["hie"]
+    monkeypatch.setattr(writing, "MOST_S", 0.2)
+    asked = "/$export?_type=Observation&_typeFilter=Observation%3Fvalue-quantity%3Dgt5"
+    created(call, observation(f"Patient/{created(call, patient('1'))['id']}"))
+    job = start(call, asked)
+    with Session(hub.engine) as other, other.begin():
+        other.execute(sa.text("LOCK TABLE search_number IN ACCESS EXCLUSIVE MODE"))
+        assert work(app)
+    answer = call("GET", job)
+    assert (answer.status_code, "_typeFilter takes too long" in answer.text) == (500, True)
 
 
 @pytest.mark.parametrize(

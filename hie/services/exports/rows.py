@@ -26,6 +26,7 @@ from hie.schema.exports import ExportMark
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory
 
 After = tuple[str, str]
+MOST_BYTES = 32 << 20  # of text in a chunk, unless one resource alone has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def mark_at(session: Session, since: datetime) -> int | None:
 def chunk(
     session: Session, type_: str, reach: Reach, after: After | None, limit: int
 ) -> tuple[list[bytes], After | None]:
-    """Return up to `limit` stored texts of a type behind a place in its order, and the next place.
+    """Return up to `limit` stored texts of a type behind a place in its order, and where the next ones begin.
+
+    Few where they are large, so that no chunk takes more room than another; None where nothing follows.
 
     What was replaced since the watermark is given as it stood there. Both arms are read by one statement:
     a resource that is being replaced is in exactly one of them, under the same key.
@@ -90,14 +93,34 @@ def chunk(
         arms = present.subquery("present"), past.limit(limit).subquery("past")
         both = union_all(*(select(arm) for arm in arms))
         ordered = both.order_by(literal_column("updated_at"), literal_column("id")).limit(limit)
-    with session.connection().execute(ordered) as result:
+    with session.connection().execute(_up_to_bytes(ordered)) as result:
         sent = result.cursor.pgresult
         value = sent.get_value
         contents = [value(row, 2) for row in range(sent.ntuples)]
         if not contents:
             return [], None
         last = sent.ntuples - 1
-        return contents, (value(last, 0).decode(), value(last, 1).decode())
+        is_all = last + 1 == int(value(last, 3)) < limit
+        return contents, None if is_all else (value(last, 0).decode(), value(last, 1).decode())
+
+
+def _up_to_bytes(ordered: Any) -> Any:
+    """Return the first of ordered rows that have room together, each with the number of all; at least one.
+
+    The length of a text is known without reading it.
+    """
+    rows = ordered.subquery("rows")
+    place = (rows.c.updated_at, rows.c.id)
+    size = func.octet_length(rows.c.content)
+    counted = select(
+        *place,
+        rows.c.content,
+        func.count().over().label("number"),
+        (func.sum(size).over(order_by=place, rows=(None, 0)) - size).label("before"),
+    ).subquery("counted")
+    columns = (counted.c.updated_at, counted.c.id, counted.c.content, counted.c.number)
+    fits = counted.c.before < MOST_BYTES
+    return select(*columns).where(fits).order_by(counted.c.updated_at, counted.c.id)
 
 
 def _present(type_: str, reach: Reach, after: After | None) -> Any:

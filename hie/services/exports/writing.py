@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, and_, or_
+from psycopg.errors import QueryCanceled
+from sqlalchemy import Engine, and_, or_, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
 from hie.config import Config
-from hie.errors import HieError
+from hie.errors import HieError, Rejected
 from hie.repository import criteria
 from hie.repository.contents import BINARY, filled, reader
 from hie.schema.exports import Job, JobFile
@@ -26,10 +29,15 @@ from hie.services.exports import files, jobs, rows
 from hie.services.exports.asked import Export
 
 CHUNK = 4000  # resources per checkpoint: some megabytes
+MOST_S = 300  # a statement takes; a chunk without filters takes a tenth of a second
 PER_FILE = 100_000
 PIECE = 16 << 20  # bytes of Binaries that are written at a time
 # Made by the hub when read, or the trail itself: never part of an export.
 LEFT_OUT = frozenset({"AuditEvent", "Person"})
+
+
+class TooCostly(Rejected):
+    """A _typeFilter takes too long; narrow it, or leave it out and filter the files."""
 
 
 class Cancelled(Exception):
@@ -75,6 +83,17 @@ def run(engine: Engine, config: Config, id_: str, is_stopping: Callable[[], bool
         )
 
 
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Say in plain words that a statement took too long. Raises: TooCostly."""
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.orig, QueryCanceled):
+            raise TooCostly from None
+        raise
+
+
 def _parts(asked: Export) -> list[tuple[str, str]]:
     types = [type_ for type_ in asked.types or sorted(RESOURCE_TYPES) if type_ not in LEFT_OUT]
     parts = [("output", type_) for type_ in types]
@@ -94,8 +113,10 @@ class _Step:
     def run(self, kind: str, type_: str, position: Position) -> None:
         with Session(self.engine) as session, session.begin():
             job = session.get_one(Job, self.job)
-            reach = self._reach(session, job, recall(session, job.actor), type_)
-            contents, after = ([], None) if reach is None else READ[kind](session, type_, reach, position)
+            session.execute(text(f"SET LOCAL statement_timeout = '{MOST_S}s'"))
+            reach = self._reach(session, job, recall(session, job.actor), kind, type_)
+            with _bounded():
+                contents, after = ([], None) if reach is None else READ[kind](session, type_, reach, position)
             if contents:
                 self._write(session, kind, type_, contents, position)
             if after is None:
@@ -139,16 +160,19 @@ class _Step:
         if piece:
             yield bytes(piece)
 
-    def _reach(self, session: Session, job: Job, actor: Actor, type_: str) -> rows.Reach | None:
-        """Return what the asker may have of a type by now; None for nothing."""
+    def _reach(self, session: Session, job: Job, actor: Actor, kind: str, type_: str) -> rows.Reach | None:
+        """Return what the asker may have of a type by now; None for nothing.
+
+        What was deleted has no content left to filter by: all of it is told.
+        """
         decision = decide(actor, "search", type_)
         if not decision.allowed or not decide(actor, "read", type_).allowed:
             return None
         where = decision.where
-        filters = self.asked.filters.get(type_, [])
+        filters = self.asked.filters.get(type_, []) if kind == "output" else []
         if filters:
             zone = self.config.zone
-            alternatives = [criteria.condition(session, decision.where, text, zone) for text in filters]
+            alternatives = [criteria.condition(session, decision.where, asked, zone) for asked in filters]
             where = and_(where, or_(*alternatives))
         assert job.snapshot is not None and job.transaction_at is not None
         since = datetime.fromisoformat(self.asked.since) if self.asked.since else None
@@ -169,8 +193,7 @@ def _output(
     session: Session, type_: str, reach: rows.Reach, position: Position
 ) -> tuple[list[bytes], Sequence[str] | None]:
     after = (position.after[0], position.after[1]) if position.after else None
-    contents, last = rows.chunk(session, type_, reach, after, CHUNK)
-    return contents, last if len(contents) == CHUNK else None
+    return rows.chunk(session, type_, reach, after, CHUNK)
 
 
 def _deleted(
