@@ -24,6 +24,7 @@ from hie.commands import (
     ingest,
     init_keys,
     lift_restriction,
+    list_parked,
     list_unmapped,
     load_terminology,
     map_codes,
@@ -32,6 +33,7 @@ from hie.commands import (
     rebase,
     redrive,
     reindex,
+    release_parked,
     renew_keys,
     seal_trail,
     verify_trail,
@@ -152,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
 
     terminology = group("terminology", "code systems, value sets, maps of hospitals' own codes")
     _terminology(lambda name, run, example: add(terminology, name, run, f"terminology {example}"))
+
+    told = group("subscription", "subscriptions of the FHIR API")
+    add(told, "list", list_parked, "subscription list")
+    add(told, "release", release_parked, "subscription release --id ID").add_argument("--id", required=True)
 
     audit = group("audit", "the audit trail")
     add(audit, "seal", seal_trail, "audit seal")

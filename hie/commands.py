@@ -206,6 +206,22 @@ def grant(config: Config, args: argparse.Namespace) -> None:
         )
 
 
+def list_parked(config: Config, _: argparse.Namespace) -> None:
+    """Show the subscriptions that were set aside: whose, where to, why, how many events wait."""
+    from hie.services.subscriptions.keeping import parked
+
+    with _session(config) as session:
+        print(json.dumps(parked(session), ensure_ascii=False))
+
+
+def release_parked(config: Config, args: argparse.Namespace) -> None:
+    """Take up a subscription again that was set aside, from the first event that waits."""
+    from hie.services.subscriptions.keeping import release
+
+    with _session(config) as session:
+        release(session, args.id, config, datetime.now(UTC), OPERATOR)
+
+
 def seal_trail(config: Config, _: argparse.Namespace) -> None:
     """Seal the audit rows written so far into the hash chain."""
     engine = create_engine(config.database_url, hide_parameters=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -26,7 +27,7 @@ EVERY_S = 0.5
 PRUNE_EVERY = 1200
 AT_ONCE = 6  # subscribers that are called at the same time
 Busy = dict[str, "Future[None]"]
-IN_A_ROW = 200  # calls to one of them before the others are looked after again
+TURN_S = 5.0  # one of them is told before the others have their turn
 
 
 def serve(engine: Engine, config: Config, stopping: threading.Event) -> None:
@@ -110,6 +111,6 @@ def once(engine: Engine, config: Config, now: datetime) -> None:
 
 
 def _tell_all(engine: Engine, config: Config, id_: str) -> None:
-    for _ in range(IN_A_ROW):
-        if not delivering.tell(engine, config, id_, datetime.now(UTC)):
-            return
+    end = time.monotonic() + TURN_S
+    while delivering.tell(engine, config, id_, datetime.now(UTC)) and time.monotonic() < end:
+        pass

@@ -1,5 +1,6 @@
 """Subscriptions whose criteria cost too much: they hold up nobody, and their owner is told."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from hie.schema import SubscriptionRow
-from hie.services.subscriptions import matching
+from hie.__main__ import main
+from hie.schema import AuditEventRow, SubscriptionRow
+from hie.services.subscriptions import delivering, matching
 from hie.work import looking
 from hie.work.looking import match_all, match_costly
 from tests.hub_world import Caller, created, hospitals, observation, patient
@@ -65,6 +67,38 @@ def test_costly_criteria_hold_up_no_other_subscription_and_are_parked_with_the_r
     turn(app)
     turn(app)
     assert len([one for one in receiver.told if one.path == "/notices"]) == 2, "its event waited"
+
+
+def test_an_operator_takes_up_again_what_was_set_aside(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(delivering, "MOST_FAILURES", 1)
+    call, config = Caller(app, "h01"), app.extensions["hie"].config
+    monkeypatch.setenv("HIE_DATABASE_URL", config.database_url)
+    made = created(call, by_criteria(receiver, "Patient?gender=male", payload="application/fhir+json"))["id"]
+    turn(app)
+    receiver.answer = 410
+    wanted = created(call, patient("1", gender="male"))["id"]
+    turn(app)
+    main(["subscription", "list"])
+    (told,) = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["id"], told["client"], told["waiting"], "410" in told["error"]) == (made, "h01", 1, True)
+    receiver.answer = 200
+    receiver.told.clear()
+    main(["subscription", "release", "--id", made])
+    assert call("GET", f"/Subscription/{made}").get_json()["status"] == "requested"
+    turn(app)
+    turn(app)
+    assert [one.path.rpartition("/")[2] for one in receiver.told] == [wanted]
+    stored = call("GET", f"/Subscription/{made}").get_json()
+    assert (stored["status"], "error" in stored) == ("active", False)
+    for id_, said in ((made, "it is active"), ("never-there", "no such")):
+        with pytest.raises(SystemExit):
+            main(["subscription", "release", "--id", id_])
+        assert said in capsys.readouterr().err
+    with Session(app.extensions["hie"].engine) as session:
+        wrote = sa.select(AuditEventRow.resource_id).where(AuditEventRow.operation == "subscription.released")
+        assert session.scalars(wrote).all() == [made]
 
 
 def test_who_is_slow_but_not_too_slow_is_looked_after_apart(

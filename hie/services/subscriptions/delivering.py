@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from http.client import HTTPException
-from typing import Any
 
 import structlog
 from sqlalchemy import Engine, or_, select, update
@@ -28,26 +22,13 @@ from hie.security.allowed import is_allowed
 from hie.security.policy import decide
 from hie.security.standing import recall
 from hie.services.subscriptions import channel, notices
+from hie.services.subscriptions.calling import Call, send
 from hie.services.subscriptions.notices import Event
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT_S = 10
 LONGEST = timedelta(hours=1)
 MOST_FAILURES = 16  # the pauses double up to an hour: about six hours in all
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request to a subscriber; `endpoint` is the subscription's, below which `url` is."""
-
-    endpoint: str
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    kind: str
-    numbers: tuple[int, ...] = ()
 
 
 def due(session: Session, now: datetime) -> list[str]:
@@ -222,30 +203,6 @@ def content_of(session: Session, event: SubscriptionEvent, reader: Actor) -> byt
     return (past or present.content).encode()
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Go nowhere else: only the listed address was allowed."""
-
-
-def send(call: Call, config: Config) -> str | None:
-    """Make a call; return None if it was answered 2xx, else what went wrong in a word."""
-    context = ssl.create_default_context()
-    if config.ca_file:
-        context.load_verify_locations(config.ca_file)
-    opener = urllib.request.build_opener(
-        _NoRedirects(), urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
-    request = urllib.request.Request(call.url, call.body, dict(call.headers), method=call.method)
-    try:
-        with opener.open(request, timeout=TIMEOUT_S):
-            return None
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"The endpoint answered {error.code}."
-    except (OSError, ValueError, HTTPException) as error:
-        return f"The endpoint could not be reached ({type(error).__name__})."
-
-
 def _settle(session: Session, row: SubscriptionRow, call: Call, now: datetime) -> None:
     row.failures, row.retry_at, row.told_at, row.error = 0, None, now, None
     if call.kind == "handshake" and row.state == "requested":
@@ -311,12 +268,10 @@ def state_as_resource(
 
 
 __all__: Sequence[str] = [
-    "Call",
     "content_of",
     "due",
     "park",
     "put_off",
-    "send",
     "state_as_resource",
     "tell",
 ]

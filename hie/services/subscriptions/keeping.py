@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, true
+from sqlalchemy import delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from hie.config import Config
-from hie.errors import NotPermitted
+from hie.errors import NotFound, NotPermitted, Rejected
 from hie.repository import criteria
 from hie.repository.writes import Outcome, Write
-from hie.schema.subscriptions import SubscriptionRow
+from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
+from hie.security import audit
 from hie.security.actor import Actor
 from hie.security.policy import decide
 from hie.security.standing import remember
@@ -50,6 +52,56 @@ def follow(
     return followed
 
 
+# What makes a subscription begin anew; its events and its watermark stay.
+ANEW: dict[str, Any] = {"failures": 0, "retry_at": None, "error": None, "costly": 0, "look_at": None}
+
+
+def parked(session: Session) -> list[dict[str, Any]]:
+    """Return the subscriptions that were set aside: whose, where to, why, and how many events wait."""
+    waiting = (
+        select(func.count())
+        .where(SubscriptionEvent.subscription == SubscriptionRow.id, SubscriptionEvent.settled.is_(None))
+        .scalar_subquery()
+    )
+    wanted = select(SubscriptionRow, waiting).where(SubscriptionRow.state == "error")
+    return [
+        {
+            "id": row.id,
+            "client": row.owner["client"],
+            "endpoint": row.endpoint,
+            "error": row.error,
+            "failures": row.failures,
+            "waiting": number,
+        }
+        for row, number in session.execute(wanted.order_by(SubscriptionRow.id))
+    ]
+
+
+def release(session: Session, id_: str, config: Config, now: datetime, by: Actor) -> None:
+    """Take up a subscription again that was set aside, where it stood, with its owner's rights.
+
+    Raises: NotFound; Rejected if it was not set aside.
+    """
+    row = session.get(SubscriptionRow, id_, with_for_update=True)
+    if row is None:
+        raise NotFound("There is no such subscription.")
+    if row.state != "error":
+        raise Rejected(f"The subscription was not set aside: it is {row.state}.")
+    row.state = "requested"
+    for name, value in ANEW.items():
+        setattr(row, name, value)
+    delivering.state_as_resource(session, row, now, config)
+    audit.record(
+        session,
+        actor=by,
+        action="U",
+        operation="subscription.released",
+        resource_type="Subscription",
+        resource_id=id_,
+        http=None,
+    )
+
+
 def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: Actor) -> Outcome:
     """Raises: NotPermitted for whom the subscription does not belong to: its owner's rights decide."""
     kept = session.get(SubscriptionRow, outcome.id, with_for_update=True)
@@ -65,11 +117,7 @@ def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: 
     asked |= {
         "state": "off" if resource.get("status") == "off" else "requested",
         "owner": remember(by),
-        "failures": 0,
-        "retry_at": None,
-        "error": None,
-        "costly": 0,
-        "look_at": None,
+        **ANEW,
     }
     first = {"since": now, "matched": lowest_running(session)}
     session.execute(
