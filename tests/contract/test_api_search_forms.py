@@ -11,7 +11,9 @@ NO_TEXT = b"identifier=f1&name=\xff\xfe"
 
 
 @pytest.mark.parametrize("path", ["/Patient/_search", "/_search", "/Patient/x/Observation/_search"])
-@pytest.mark.parametrize("kind", ["application/fhir+json", "text/plain", "multipart/form-data; boundary=x", ""])
+@pytest.mark.parametrize(
+    "kind", ["application/fhir+json", "text/plain", "multipart/form-data; boundary=x", ""]
+)
 def test_a_search_whose_body_is_no_form_is_refused(call: Caller, path: str, kind: str) -> None:
     refused = call("POST", path, b'{"identifier":"f1"}', Content_Type=kind)
     assert (refused.status_code, is_outcome(refused)) == (415, True)
@@ -27,7 +29,9 @@ def test_parameters_that_are_no_text_are_refused_and_not_left_out(
     assert (refused.status_code, is_outcome(refused)) == (400, True)
 
 
-@pytest.mark.parametrize("path", ["/Patient?name=%ff", "?_tag=%c3%28", "/Person?_id=%ff", "/Patient/_history?x=%ff"])
+@pytest.mark.parametrize(
+    "path", ["/Patient?name=%ff", "?_tag=%c3%28", "/Person?_id=%ff", "/Patient/_history?x=%ff"]
+)
 def test_an_address_that_is_no_text_is_refused(call: Caller, path: str) -> None:
     refused = call("GET", path)
     assert (refused.status_code, is_outcome(refused)) == (400, True)
@@ -39,7 +43,11 @@ def test_a_form_is_read_as_it_was_meant(call: Caller) -> None:
     for body in (b"identifier=f1", "name=胡\ufffd".encode(), b"name=%E8%83%A1%EF%BF%BD"):
         assert ids(call("POST", "/Patient/_search", body, Content_Type=f"{FORM}; charset=utf-8")) == [made]
     packed = call(
-        "POST", "/Patient/_search", gzip.compress(b"identifier=f1"), Content_Type=FORM, Content_Encoding="gzip"
+        "POST",
+        "/Patient/_search",
+        gzip.compress(b"identifier=f1"),
+        Content_Type=FORM,
+        Content_Encoding="gzip",
     )
     assert ids(packed) == [made]
     assert ids(call("GET", "/Patient?name=%E8%83%A1%EF%BF%BD")) == [made]
