@@ -39,6 +39,7 @@ from hie.repository.conditions import LOGICAL_ID, REFERENCE, Condition, Manner, 
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.frequency import frequent_tokens
 from hie.repository.reference_conditions import is_here
+from hie.repository.shaped import any_of
 from hie.repository.unknown import Unknown, WrongModifier, no_parameter, unknown, wrong_modifier
 from hie.schema.repository import Resource, ResourceKey
 
@@ -121,7 +122,7 @@ def _chain(type_: str, parameter: Parameter, target: str, inner: tuple[str, str]
     if not found:
         wrong = (error for error in refused if isinstance(error, WrongModifier))
         raise next(wrong, next((error for error in refused if "did you mean" in error.text), refused[0]))
-    return or_(*found)
+    return any_of(found)
 
 
 def _targets(parameter: Parameter) -> list[str]:

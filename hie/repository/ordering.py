@@ -20,17 +20,23 @@ NO_TIME = literal_column("interval '0'", Interval())
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A column of the order; missing values come last."""
+    """A column of the order; missing values come last.
+
+    is_backwards: ascending as an index of descending values is read; nothing may be missing then.
+    """
 
     column: Any
     descending: bool
     is_instant: bool = False
     may_miss: bool = False
+    is_backwards: bool = False
 
     def order(self, *, is_apart: bool = False) -> Any:
         """Return the ORDER BY term; apart, it is one that no index is read in the order of."""
         column = self.column + NO_TIME if is_apart and self.is_instant else self.column
         term = column.desc() if self.descending else column.asc()
+        if self.is_backwards:
+            return term.nulls_first()
         return term.nulls_last() if self.may_miss else term
 
 

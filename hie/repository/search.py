@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,7 @@ from hie.schema.driver import driver, run
 from hie.schema.repository import Resource, Xid8
 
 Match = tuple[str, str, bytes]
+MOST_READ = 200_000  # matches that are sorted by what stands in their content
 MOST_SECONDS = 10  # that one statement of a search may take
 # Controls that cost little; a search with others, with chains or modifiers is watched for its time.
 QUICK = frozenset(
@@ -174,6 +175,10 @@ def _found(
     how: Search, query: Query, keys: Sequence[SortKey], last: Sequence[Any] | None
 ) -> Sequence[Sequence[Any]]:
     """Return the rows of a page and, where there are more, one of the next."""
+    if any(key.is_read for key in query.sort):
+        _check_few(how, query)
+    if keys[0].column is Resource.date_low and not keys[0].descending and not query.is_of_few:
+        return _oldest_first(how, query, keys, last)
     shaped = [each for each in query.conditions if isinstance(each, Shaped)]
     is_kept = how.is_kept and last is None and query.target.within is None
     if not is_kept or len(shaped) < len(query.conditions):
@@ -183,6 +188,38 @@ def _found(
     shapes = tuple(each.shape for each in shaped)
     prepared = _first_page(query.target.types, how.where, shapes, tuple(query.sort))
     return run(how.session, prepared, values(shaped) | {"most": query.count + 1}).fetchall()
+
+
+def _oldest_first(
+    how: Search, query: Query, keys: Sequence[SortKey], last: Sequence[Any] | None
+) -> list[Sequence[Any]]:
+    """Return the rows of a page in the order of the main date, what has none apart.
+
+    The index holds the newest first and what has no date last: read backwards it begins with the latter.
+    """
+    conditions = conditions_of(query, how.where)
+    most = query.count + 1
+    found: list[Sequence[Any]] = []
+    if last is None or last[2] is not None:
+        dated = [*conditions, Resource.date_low.isnot(None)]
+        if last is not None:
+            dated.append(Resource.date_low >= datetime.fromisoformat(last[2]))
+        backwards = [replace(keys[0], is_backwards=True), *keys[1:]]
+        found += how.session.execute(statement(dated, backwards, most, last)).all()
+    if len(found) < most:
+        others = [*conditions, Resource.date_low.is_(None)]
+        found += how.session.execute(statement(others, keys, most - len(found), last)).all()
+    return found
+
+
+def _check_few(how: Search, query: Query) -> None:
+    """Check that not too much is sorted by what must be read from each match. Raises: TooCostly."""
+    some = select(Resource.id).where(*conditions_of(query, how.where)).limit(MOST_READ + 1).subquery()
+    if how.session.execute(select(func.count()).select_from(some)).scalar_one() > MOST_READ:
+        raise TooCostly(
+            f"More than {MOST_READ} resources match: that many are sorted only by _lastUpdated, _id or the "
+            "date of their type. Narrow the search, e.g. by a patient, a code or a date."
+        )
 
 
 @lru_cache(maxsize=2000)

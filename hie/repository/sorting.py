@@ -41,11 +41,16 @@ NUMBERS = frozenset({"number", "quantity"})
 
 @dataclass(frozen=True, slots=True)
 class SortColumn:
-    """A column of an order. is_instant: its values are datetimes; may_miss: a resource may have none."""
+    """A column of an order.
+
+    is_instant: its values are datetimes. may_miss: a resource may have none. is_read: the content of each
+    resource is read for them.
+    """
 
     column: Any
     is_instant: bool = False
     may_miss: bool = True
+    is_read: bool = False
 
 
 @lru_cache(maxsize=2000)
@@ -80,11 +85,11 @@ def _date(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
 
 
 def _text(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
-    return SortColumn(_first_of(parameter, descending, _as_text))
+    return SortColumn(_first_of(parameter, descending, _as_text), is_read=True)
 
 
 def _number(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
-    return SortColumn(_first_of(parameter, descending, _as_number))
+    return SortColumn(_first_of(parameter, descending, _as_number), is_read=True)
 
 
 def _first_of(parameter: Parameter, descending: bool, read: Callable[[Any], Any]) -> Any:

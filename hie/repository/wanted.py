@@ -53,6 +53,11 @@ class Sorting:
     column: SortColumn
     descending: bool
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its values are taken from the content of each resource."""
+        return self.column.is_read
+
 
 @dataclass(slots=True)
 class Query:
@@ -81,5 +86,7 @@ class Query:
 
     @property
     def is_of_few(self) -> bool:
-        """Whether a condition leaves few resources; see `Shape`."""
-        return any(isinstance(each, Shaped) and each.shape.is_few for each in self.conditions)
+        """Whether a condition or the compartment leaves few resources; see `Shape`."""
+        return self.target.within is not None or any(
+            isinstance(each, Shaped) and each.shape.is_few for each in self.conditions
+        )

@@ -1,5 +1,6 @@
 """A search reads its index: by a rare token all that carry it, whatever the page's size and order."""
 
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -7,9 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from hie.repository import frequency, tokens
-from hie.repository.explaining import explained
+from hie.repository import search as search_module
+from hie.repository.explaining import Explain, explained
+from hie.repository.ordering import sort_keys
 from hie.repository.query import Target
-from hie.repository.search import Search, search
+from hie.repository.search import Search, TooCostly, search, statement
+from hie.schema.repository import Resource
 from tests.integration.search_world import LOINC, NOW, ZONE, keep, observation
 
 
@@ -70,14 +74,57 @@ def test_without_statistics_the_database_decides(session: Session, monkeypatch: 
 @pytest.mark.parametrize("order", ["-date", "date", "_lastUpdated", "-_lastUpdated"])
 def test_pages_of_what_few_carry_follow_each_other(many: Session, order: str) -> None:
     keep(many, *(observation(f"r{n}", "4548-4", effectiveDateTime=f"2026-01-0{n}") for n in range(1, 6)))
-    how = Search(many, sa.true(), ZONE, b"k", NOW)
-    seen: list[str] = []
-    asked = [("code", "4548-4"), ("_sort", order), ("_count", "2")]
-    page = search(how, "Observation", asked)
-    while page.cursor:
-        seen += [id_ for _, id_, _ in page.matches]
-        page = search(how, "Observation", [*asked, ("_cursor", page.cursor)])
-    seen += [id_ for _, id_, _ in page.matches]
+    seen = pages(many, ("code", "4548-4"), ("_sort", order), ("_count", "2"))
     assert sorted(seen) == ["r1", "r2", "r3", "r4", "r5", "rare"]
     if order == "-date":
         assert seen == ["r5", "r4", "r3", "r2", "r1", "rare"]
+
+
+def pages(session: Session, *asked: tuple[str, str]) -> list[str]:
+    """Return the ids of all pages in their order."""
+    how = Search(session, sa.true(), ZONE, b"k", NOW)
+    seen: list[str] = []
+    page = search(how, "Observation", asked, strict=True)
+    while page.cursor:
+        seen += [id_ for _, id_, _ in page.matches]
+        page = search(how, "Observation", [*asked, ("_cursor", page.cursor)], strict=True)
+    return seen + [id_ for _, id_, _ in page.matches]
+
+
+@pytest.mark.parametrize("count", ["1", "2", "3", "50"])
+@pytest.mark.parametrize("asked", [(), (("status", "final"),)])
+def test_the_oldest_come_first_and_what_has_no_date_last_on_any_size_of_page(
+    session: Session, count: str, asked: tuple[tuple[str, str], ...]
+) -> None:
+    for n, day in enumerate(("2026-01-03", "2026-01-01", "2026-01-02", "2026-01-02", "9999-12-31")):
+        keep(session, observation(f"d{n}", "718-7", effectiveDateTime=day))
+    keep(session, observation("none1", "718-7"), observation("none0", "718-7"))
+    expected = ["d1", "d2", "d3", "d0", "d4", "none0", "none1"]
+    assert pages(session, *asked, ("_sort", "date"), ("_count", count)) == expected
+
+
+def test_the_oldest_of_a_type_are_read_in_the_order_of_its_index(many: Session) -> None:
+    """Read to the end and sorted it would be, were the order not that of the index read backwards."""
+    many.execute(sa.text("SET LOCAL enable_seqscan = off"))
+    many.execute(sa.text("SET LOCAL enable_bitmapscan = off"))
+    key = replace(sort_keys(("Observation",), ())[0], column=Resource.date_low, descending=False)
+    page = statement(
+        [Resource.type == "Observation", ~Resource.deleted, Resource.date_low.isnot(None)],
+        [replace(key, is_backwards=True)],
+        3,
+    )
+    plan = "\n".join(many.execute(Explain(page)).scalars())
+    assert "Backward using ix_resource_type_date" in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("order", ["code", "-value-quantity", "subject", "_id,code"])
+def test_what_would_be_read_to_be_sorted_is_limited(
+    many: Session, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    assert len(pages(many, ("_sort", order), ("_count", "1000"))) == 301
+    monkeypatch.setattr(search_module, "MOST_READ", 300)
+    with pytest.raises(TooCostly, match="sorted only by _lastUpdated"):
+        pages(many, ("_sort", order))
+    assert pages(many, ("code", "4548-4"), ("_sort", order)) == ["rare"]
+    assert len(pages(many, ("_sort", "_lastUpdated"), ("_count", "1000"))) == 301
