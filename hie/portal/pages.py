@@ -244,6 +244,7 @@ def places() -> list[dict[str, Any]]:
         ),
         ("portal.trail", words.PLACES["trail"], ("search", "AuditEvent"), ("portal.trail",)),
         ("portal.searches", words.PLACES["searches"], ("explain", "Search"), ("portal.searches",)),
+        ("portal.codes", words.PLACES["codes"], ("map", "Code"), ("portal.codes", "portal.map_codes")),
     ]
     role = g.actor.role
     found = []

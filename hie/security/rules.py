@@ -100,6 +100,9 @@ RULES: tuple[Rule, ...] = (
     Rule("operator", READING, "PUBLISHED", Reach.PUBLIC),
     Rule("operator", ("operate",), "Message", Reach.ALL),
     Rule("operator", ("explain",), "Search", Reach.ALL),
+    # What a hospital's own codes are in the region's: the codes, and no resource that holds one.
+    Rule("engineer", ("map",), "Code", Reach.OWN_TRAIL),
+    Rule("operator", ("map",), "Code", Reach.ALL),
     Rule("operator", READING, "AuditEvent", Reach.OWN_TRAIL),
     # The auditor sees the trail, not the record.
     Rule("auditor", READING, "AuditEvent", Reach.OWN_TRAIL),
