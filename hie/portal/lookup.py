@@ -43,6 +43,8 @@ def home() -> Response:
         )
     if decide(g.actor, "search", "AuditEvent").allowed:
         return current_app.make_response(redirect(url_for("portal.trail"), 303))
+    if decide(g.actor, "map", "Code").allowed:
+        return current_app.make_response(redirect(url_for("portal.codes"), 303))
     raise NotPermitted
 
 

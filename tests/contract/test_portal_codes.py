@@ -90,6 +90,11 @@ def test_an_engineer_sees_the_own_hospitals_codes_in_both_languages(app: Flask) 
     assert answer.text.index(">K<") < answer.text.index(">NA<"), "the most frequent first"
 
 
+def test_an_engineer_comes_to_this_page_after_signing_in(app: Flask) -> None:
+    answer = Visitor(app, "engineer").get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/codes")
+
+
 def test_an_operator_sees_those_of_all(app: Flask) -> None:
     answer = Visitor(app, "operator").get()
     assert all(word in answer.text for word in ("钾", "氯", "甲院", "乙院"))

@@ -199,9 +199,9 @@ def test_an_idle_session_warns_before_it_ends(page: Page, site: Site) -> None:
     expect(page.get_by_role("alertdialog")).to_be_hidden()
 
 
-def test_a_role_without_patients_sees_that_it_may_not(page: Page, site: Site) -> None:
+def test_a_role_without_patients_has_a_page_of_its_own_and_no_record(page: Page, site: Site) -> None:
     come_back(page, site, "engineer.h01")
-    expect(page.get_by_role("heading", level=1)).to_have_text("没有权限")
+    expect(page.get_by_role("heading", level=1)).to_have_text("本地编码")
     answer = page.goto(f"{site.url}/people/{site.person_of('h02-main')}")
     assert answer is not None and answer.status in (403, 404)
 
