@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from esb.fhir.bundles import outcome_of
-from hie.api import answers, asking, batched, binaries, reading, recording, requested, resolving
+from hie.api import answers, asking, batched, binaries, overlaps, reading, recording, requested, resolving
 from hie.api.failures import as_hie_error
 from hie.api.reading import Given
 from hie.api.requested import READING, Asked, at
@@ -82,6 +82,7 @@ def _together(
     outcomes = recording.record(
         session, writes, asking.now(), asking.hub().config, are_definite=are_definite, places=places
     )
+    overlaps.check(session, asked, outcomes)
     found = {(outcome.type, outcome.id): outcome for outcome in outcomes}
     wanted = asking.returned("minimal")
     done = [_done(session, item, found, wanted) for item in asked]

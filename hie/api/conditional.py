@@ -133,9 +133,13 @@ def read_again(session: Session, type_: str, criteria: str, conditions: Conditio
     A chain, `_has`, `_list` and some modifiers put what was there when they were read into the conditions,
     and who held the lock before may have changed that. All others stay as they were read.
     """
+    return conditions if is_plain(criteria) else read(session, type_, criteria)
+
+
+def is_plain(criteria: str) -> bool:
+    """Say whether the conditions of criteria are the same whatever is there when they are read."""
     names = [name for name, _value in pairs_of(criteria)]
-    is_plain = not any("." in name or ":" in name or name == "_list" for name in names)
-    return conditions if is_plain else read(session, type_, criteria)
+    return not any("." in name or ":" in name or name == "_list" for name in names)
 
 
 def find_one(

@@ -11,7 +11,7 @@ from typing import Any
 from esb.fhir.types import RESOURCE_TYPES
 from esb.fhir.validation import check_resource
 from hie.api import answers, asking
-from hie.api.conditional import Known
+from hie.api.conditional import Conditions, Known
 from hie.errors import HieError, Issue, NotValid
 from hie.repository import contents
 from hie.repository.dates import span
@@ -43,8 +43,8 @@ class Asked:
     path: where it stands. criteria: of a conditional request or a search. version: of a vread.
     if_match: the version insisted on; 0 if there must be none. none_match: the ETags the asker has already.
     since: from when on a version would be new to the asker.
-    known: what a condition found. write: what is to be written, once everything is definite; None for a read
-    and where nothing is to be done.
+    conditions: what the criteria stand for. known: what they found. write: what is to be written, once
+    everything is definite; None for a read and where nothing is to be done.
     """
 
     path: str
@@ -58,6 +58,7 @@ class Asked:
     if_match: int | None = None
     none_match: str | None = None
     since: datetime | None = None
+    conditions: Conditions = ()
     known: Known | None = None
     write: Write | None = None
 

@@ -82,14 +82,15 @@ def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
         return
     seen: set[str] = set()
     locks: set[int] = set()
-    understood = {}
     for item in conditions:
         words = conditional.same_words(item.type, item.criteria or "")
-        if words in seen and item.method != "DELETE":
-            raise wrong(item.path, "has the same condition as another entry; leave one of them")
-        seen.add(words)
+        if item.method != "DELETE":
+            # What is deleted is gone before the others are asked for.
+            if words in seen:
+                raise wrong(item.path, "has the same condition as another entry; leave one of them")
+            seen.add(words)
         try:
-            understood[item.path] = conditional.read(session, item.type, item.criteria or "")
+            item.conditions = conditional.read(session, item.type, item.criteria or "")
         except HieError as error:
             raise at(item.path, error) from None
         locks |= conditional.locks_of(item.type, item.criteria or "")
@@ -100,7 +101,7 @@ def _match_conditions(session: Session, asked: Sequence[Asked]) -> None:
     for item in conditions:
         decision = asking.permitted(ACTIONS[item.method], item.type)
         try:
-            asked_for = conditional.read_again(session, item.type, item.criteria or "", understood[item.path])
+            asked_for = conditional.read_again(session, item.type, item.criteria or "", item.conditions)
             item.known = conditional.find_one(session, item.type, asked_for, decision.where)
         except HieError as error:
             raise at(item.path, error) from None

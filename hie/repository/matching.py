@@ -103,6 +103,12 @@ OF_FEW, OF_MANY = Shape(_carries, (True,), (NUMBERS,)), Shape(_carries, (False,)
 RARE = Shape(_carries, (False,), (NUMBERS,), is_few=True)
 
 
+def tokens_of(condition: Condition) -> Sequence[int] | None:
+    """Return the tokens of which a condition wants one, None if it wants something else."""
+    is_of_tokens = isinstance(condition, Shaped) and condition.shape.build is _carries
+    return condition.values[0] if is_of_tokens and isinstance(condition, Shaped) else None
+
+
 def has_text_like(code: str, paths: Sequence[str], matches: Condition, how: Manner) -> Condition:
     """Return the condition that a text at some elements is as a condition over `SearchText` says.
 
