@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from hie.api import answers, asking, binaries
 from hie.api.forms import in_address
 from hie.errors import NotSupported, NotValid
 from hie.repository.content import instant_text
-from hie.repository.dates import Range, span
+from hie.repository.dates import EARLIEST, LATEST, Range, span
 from hie.repository.history import Wanted, count_versions, history_page, safe_instant
 from hie.repository.paging import make_cursor, query_digest, read_cursor
 from hie.repository.read import Stored
@@ -22,6 +23,17 @@ from hie.security.access import access
 
 COUNT, MOST = 50, 1000
 FORM = frozenset({"_format", "_pretty", "_cursor"})
+# What a prefix makes of the instants [start, end) behind it.
+PERIODS: dict[str, Callable[[datetime, datetime], Range]] = {
+    "eq": lambda start, end: (start, end),
+    "ge": lambda start, _: (start, LATEST),
+    "gt": lambda _, end: (end, LATEST),
+    "sa": lambda _, end: (end, LATEST),
+    "le": lambda _, end: (EARLIEST, end),
+    "lt": lambda start, _: (EARLIEST, start),
+    "eb": lambda start, _: (EARLIEST, start),
+}
+NEVER: Range = LATEST, EARLIEST
 KNOWN = FORM | {"_since", "_at", "_count"}
 
 
@@ -90,18 +102,25 @@ def _check_names(params: list[tuple[str, str]]) -> None:
 
 
 def _since() -> datetime | None:
-    found = _range("_since")
-    return found[0] if found else None
+    given = request.args.get("_since")
+    return None if given is None else _range("_since", given)[0]
 
 
 def _at() -> Range | None:
-    return _range("_at")
-
-
-def _range(name: str) -> Range | None:
-    given = request.args.get(name)
-    if given is None:
+    """Return the time that all `_at` mean together; one may begin with a prefix (search.html#prefix)."""
+    given = request.args.getlist("_at")
+    if not given:
         return None
+    low, high = EARLIEST, LATEST
+    for text in given:
+        prefix = text.strip()[:2]
+        prefix, date = (prefix, text.strip()[2:]) if prefix in PERIODS else ("eq", text)
+        start, end = PERIODS[prefix](*_range("_at", date))
+        low, high = max(low, start), min(high, end)
+    return (low, high) if low < high else NEVER
+
+
+def _range(name: str, given: str) -> Range:
     # A "+" of an offset that was not escaped arrives as a space.
     found = span(given.strip().replace(" ", "+"), asking.hub().config.zone)
     if found is None:

@@ -116,6 +116,19 @@ def test_at_gives_what_was_the_present_version_then(app: Flask, call: Caller) ->
         ]
         assert pages(call, f"{path}?_at=2025-12-01") == [[]]
         assert shown(pages(call, f"{path}?_at=2026-02-01")[0]) == [("Questionnaire/q", 'W/"3"')]
+        expected = {
+            "_at=ge2026-01-06": [3, 2],
+            "_at=gt2026-01-09": [3],
+            "_at=le2026-01-05": [2, 1],
+            "_at=lt2026-01-05": [1],
+            "_at=ge2026-01-02&_at=lt2026-01-05": [1],
+            "_at=ge2026-01-06&_at=le2026-01-02": [],
+        }
+        for query, numbers in expected.items():
+            found = shown(pages(call, f"{path}?{query}")[0])
+            assert found == [("Questionnaire/q", f'W/"{n}"') for n in numbers], query
+        for query in ("_at=ne2026", "_at=ap2026", "_at=ge", "_at=", "_at=ge2026&_at=x"):
+            assert call("GET", f"{path}?{query}").status_code == 400, query
 
 
 def test_the_history_of_a_resource_comes_in_pages_too(call: Caller) -> None:
