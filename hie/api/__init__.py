@@ -4,6 +4,7 @@ from flask import Blueprint
 
 from hie.api import (
     audit_events,
+    binaries,
     bundles,
     everything,
     exports,
@@ -56,5 +57,6 @@ for _module in (
 ):
     _module.add_routes(blueprint)
 blueprint.before_request(jobs.take_on_if_asked)
+blueprint.after_request(binaries.forget_unwritten)
 
 __all__ = ["blueprint"]

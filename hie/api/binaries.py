@@ -63,8 +63,21 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
     config, token = asking.hub().config, uuid.uuid4().hex
     own = read_own_keys(config.key_dir)
     name = blobs.keep_own(config.blob_dir, own, token=token, content=content, suite=config.suite)
+    g.kept_apart = (token, name)
     resource["_data"] = {"extension": [{"url": POINTER, "valueString": f"{token}/{name}"}]}
     return resource
+
+
+def forget_unwritten(response: Response) -> Response:
+    """Let go of the content of a request that was refused, or of a create that found what was there.
+
+    After an error of the server it stays: its transaction may have been committed.
+    """
+    token, name = g.pop("kept_apart", ("", ""))
+    is_refused = 400 <= response.status_code < 500
+    if token and (is_refused or (request.method == "POST" and response.status_code == 200)):
+        blobs.forget_own(asking.hub().config.blob_dir, token=token, name=name)
+    return response
 
 
 def read_one(session: Session, id_: str, where: ColumnElement[bool]) -> read.Stored:

@@ -85,6 +85,11 @@ def read_own(folder: Path, own: Keys, *, token: str, name: str) -> bytes:
     return open_blob(name, place.read_bytes(), facility=token, sender=own.public, own=own)
 
 
+def forget_own(folder: Path, *, token: str, name: str) -> None:
+    """Let go of a content that `keep_own` kept and nothing names."""
+    path_of(folder, OWN, name_of(f"{token}/{name}".encode())).unlink(missing_ok=True)
+
+
 def path_of(folder: Path, facility: str, name: str) -> Path:
     """Return where a facility's content of this name is kept."""
     return folder / facility / name[:2] / name

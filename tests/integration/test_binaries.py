@@ -167,6 +167,30 @@ def test_large_bytes_are_in_an_export(app: Flask) -> None:
     assert {data_of(json.loads(line)) for line in lines} == {LARGE, BYTES}
 
 
+def test_of_a_refused_write_no_bytes_stay(app: Flask, tmp_path: Path) -> None:
+    call, other = Caller(app, "h01"), Caller(app, "h02")
+    mine = kept(call, LARGE)
+
+    def files() -> set[Path]:
+        return {path for path in (tmp_path / "blobs").rglob("*") if path.is_file()}
+
+    before = files()
+    assert len(before) == 1
+    for answer in (
+        other("PUT", f"/Binary/{mine}", LARGE, Content_Type=PDF),
+        call("PUT", f"/Binary/{mine}", LARGE, Content_Type=PDF, If_Match='W/"7"'),
+        call("POST", "/Binary", LARGE, Content_Type=PDF, X_Security_Context="Patient/none"),
+    ):
+        assert 400 <= answer.status_code < 500
+        assert files() == before
+    again = call("POST", "/Binary", LARGE, Content_Type=PDF, If_None_Exist=f"_id={mine}")
+    assert again.status_code == 200
+    assert files() == before
+    assert call("PUT", f"/Binary/{mine}", LARGE, Content_Type=PDF).status_code == 200
+    assert len(files()) == 2
+    assert call("GET", f"/Binary/{mine}/_history/1").data == LARGE
+
+
 def test_lost_bytes_are_said_to_be_absent(app: Flask, tmp_path: Path) -> None:
     call = Caller(app, "bench")
     id_ = kept(call, LARGE)
