@@ -143,7 +143,7 @@ def _check_version(state: State, wanted: int) -> None:
 
 
 def _create(state: State, change: _Change, moment: _Moment) -> Outcome:
-    if state.present.number:
+    if state.present.number and not state.present.deleted:
         raise Conflict(f"{state.type}/{state.id} exists already.")
     return _put(state, change, moment)
 

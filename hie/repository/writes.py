@@ -20,7 +20,7 @@ PLACEHOLDER: Order = (datetime(1, 1, 1, tzinfo=UTC), 0, 0)
 class Write:
     """One resource to write.
 
-    method: `put` a full snapshot, `create` under an id nobody had, `patch` the present content, `delete`.
+    method: `put` a full snapshot, `create` where nothing is, `patch` the present content, `delete`.
     resource: the content, parsed by `esb.fhir.lexemes`; None for patch and delete.
     patch: operations of a JSON Patch (RFC 6902) or the Parameters of a FHIRPath Patch, for patch.
     facility: code of the writing facility; None for the region's own clients, which may write everything.

@@ -106,6 +106,9 @@ def test_a_conditional_update_may_bring_its_own_id_once(call: Caller) -> None:
     assert call("PUT", path, body | {"id": "other"}).status_code == 400
     elsewhere = patient("c7-x") | {"id": "c7-own"}
     assert call("PUT", "/Patient?identifier=urn:hie:test|c7-x", elsewhere).status_code == 409
+    call("DELETE", "/Patient/c7-own")
+    again = call("PUT", path, body)
+    assert (again.status_code, again.headers["ETag"]) == (201, 'W/"3"')
 
 
 def test_what_another_hospital_keeps_gives_the_same_neutral_no(h01: Caller, h02: Caller) -> None:
