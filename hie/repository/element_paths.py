@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from esb.errors import Issue
@@ -222,12 +223,17 @@ def find(resource: dict[str, Any], path: Path) -> list[Found]:
             found = FUNCTIONS[step.name](found, step)
         else:
             so_far = Path(path.type, path.steps[: number + 1]).shown
-            found = [inner for one in found for inner in children(one, step.name, so_far)]
+            following = path.steps[number + 1 : number + 2]
+            most = following[0].index if following and following[0].name == "[]" else None
+            found = [inner for one in found for inner in children(one, step.name, so_far, most)]
     return found
 
 
-def children(of: Found, name: str, shown: str) -> list[Found]:
-    """Return what stands under a name. Raises: WrongPath if the type has no such element."""
+def children(of: Found, name: str, shown: str, most: int | None = None) -> list[Found]:
+    """Return what stands under a name, of a list no more than up to an index.
+
+    Raises: WrongPath if the type has no such element.
+    """
     shape = shape_of(of.type, name)
     if shape is None:
         raise wrong(shown, "is no element of R4")
@@ -238,7 +244,9 @@ def children(of: Found, name: str, shown: str) -> list[Found]:
         if key not in of.value:
             continue
         value = of.value[key]
-        items = enumerate(value) if shape.many and isinstance(value, list) else [(None, value)]
+        listed_up_to = None if most is None else most + 1
+        is_list = shape.many and isinstance(value, list)
+        items = enumerate(islice(value, listed_up_to)) if is_list else [(None, value)]
         for index, item in items:
             place = (*of.place, key) if index is None else (*of.place, key, index)
             listed.append(Found(place, _own_type(type_, item), item, of.type))

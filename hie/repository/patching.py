@@ -19,6 +19,7 @@ Patch = list[dict[str, Any]] | dict[str, Any]
 
 MOST_OPERATIONS = 1000
 MOST_BYTES = 1_000_000  # copied in all: each `copy` may double a resource, and takes as long as it is large
+MOST_LOOKED_THROUGH = 50_000_000  # bytes: each path of a FHIRPath Patch may go through a whole resource
 # What of a pointer is shown: names of elements and places in lists, nothing that could be a value.
 SEGMENT = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 TEST_FAILED = "A test of the patch does not hold; read the resource and repeat."
@@ -32,6 +33,9 @@ def patched(content: bytes, patch: Patch) -> dict[str, Any]:
     """
     resource = loads(content)
     if isinstance(patch, dict):
+        operations = len(patch.get("parameter", ()))
+        if operations > 1 and operations * len(content) > MOST_LOOKED_THROUGH:
+            raise TooLarge("So many operations on a resource of this size take too long; send them in parts.")
         return fhirpath_patch.apply(resource, patch)
     if not isinstance(patch, list) or len(patch) > MOST_OPERATIONS:
         raise NotValid(f"A JSON Patch is a list of at most {MOST_OPERATIONS} operations.")

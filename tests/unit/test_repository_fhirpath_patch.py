@@ -191,6 +191,15 @@ def test_a_json_patch_that_copies_and_takes_away_again_has_an_end() -> None:
         patched(lexemes.dumps(resource), pair * 12)
 
 
+def test_many_operations_on_a_large_resource_are_refused() -> None:
+    resource = {"resourceType": "Patient", "name": [{"text": "x" * 90_000}]}
+    steps = [operation("replace", "Patient.name[0].text", value={"valueString": "y"})]
+    few, many = ({"resourceType": "Parameters", "parameter": steps * count} for count in (10, 1000))
+    assert patched(lexemes.dumps(resource), few)["name"] == [{"text": "y"}]
+    with pytest.raises(TooLarge):
+        patched(lexemes.dumps(resource), many)
+
+
 def test_replace_changes_one_element_and_the_type_of_a_choice() -> None:
     result = after(
         PATIENT,
