@@ -32,7 +32,9 @@ ELSEWHERE = asking.MADE_BY_THE_HUB
 # Their references are between what they carry.
 CARRIERS = frozenset({"Bundle"})
 CHANGED = ("created", "updated")
+CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?.+", re.DOTALL)
 NOT_THERE = "refers to what is not there; send it first, or in the same transaction"
+NOT_HERE = "is a condition, which is followed in transactions and batches only; refer by id"
 MOST_NAMED = 20
 Key = tuple[str, str]
 # Which resource, its content, the Reference object in it, what that points at.
@@ -76,12 +78,19 @@ def check(
 def target_of(value: str, base: str) -> tuple[Key | None, bool]:
     """Return what a reference points at, and whether that must be here.
 
-    Local, conditional and foreign addresses are none of ours; a urn:uuid that is left over leads nowhere.
+    Local and foreign addresses are none of ours; a urn:uuid or a condition that is left over leads nowhere.
     """
-    found = LITERAL.fullmatch(value.removeprefix(base + "/"))
+    address = value.removeprefix(base + "/")
+    found = LITERAL.fullmatch(address)
     if found and found[1] in RESOURCE_TYPES:
         return (found[1], found[2]), found[1] not in ELSEWHERE
-    return None, value.startswith("urn:uuid:")
+    return None, value.startswith("urn:uuid:") or is_conditional(address)
+
+
+def is_conditional(address: str) -> bool:
+    """Say whether an address below the API's is a search, as in `Patient?identifier=1`."""
+    found = CONDITIONAL.fullmatch(address) if "?" in address else None
+    return found is not None and found[1] in RESOURCE_TYPES
 
 
 def _existing(session: Session, keys: Sequence[Key]) -> set[Key]:
@@ -107,10 +116,12 @@ def _present(where: ColumnElement[bool]) -> Prepared:
 
 
 def _error(missing: Sequence[Pointed], places: Mapping[Key, str]) -> Rejected:
-    paths = [path_of(resource, node, places.get(key, key[0])) for key, resource, node, _ in missing]
-    return Rejected(
-        f"{paths[0]} {NOT_THERE}", issues=[Issue(path, f"{path} {NOT_THERE}", "not-found") for path in paths]
-    )
+    said = []
+    for key, resource, node, target in missing:
+        path = path_of(resource, node, places.get(key, key[0]))
+        is_search = target is None and "?" in node.get("reference", "")
+        said.append(Issue(path, f"{path} {NOT_HERE if is_search else NOT_THERE}", "not-found"))
+    return Rejected(said[0].text, issues=said)
 
 
 def path_of(resource: dict[str, Any], node: dict[str, Any], prefix: str) -> str:
