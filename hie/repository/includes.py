@@ -22,12 +22,13 @@ from hie.schema.repository import Resource, ResourceKey
 
 MOST_INCLUDED = 1000  # resources that a page brings along
 MOST_ROUNDS = 20  # of :iterate
-MOST_SECONDS = 10  # that all of it may take
+MOST_LOOKUPS = 500  # statements; `*` takes about a hundred a round
+MOST_SECONDS = 10  # that all of it may take, should the machine be very slow
 CUT = Issue(
     "_include",
-    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_ROUNDS} rounds and {MOST_SECONDS} "
-    "seconds that a page brings along; the rest is left out. Ask for a smaller page with _count, or name "
-    "what is needed.",
+    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_ROUNDS} rounds, {MOST_LOOKUPS} "
+    f"look-ups and {MOST_SECONDS} seconds that a page brings along; the rest is left out. Ask for a smaller "
+    "page with _count, or name what is needed.",
     "too-costly",
 )
 # As it is stored; what another server keeps is not brought along.
@@ -81,6 +82,7 @@ class Bringing:
         self._session = session
         self._clock = clock
         self._until = clock() + MOST_SECONDS
+        self._lookups = 0
         self._reach = reach
         self._shown = {(type_, id_) for type_, id_, _ in matches}
         self.found: dict[Key, Match] = {}
@@ -120,12 +122,13 @@ class Bringing:
                 for type_ in ids
                 if may_point(parameter, type_)
             ]
-            if asked:
+            if asked and not self.is_cut:
                 self._add(source, any_points_at(source, asked, ids))
 
     def _add(self, type_: str, condition: Condition) -> None:
         room = MOST_INCLUDED - len(self.found)
-        if room <= 0 or self._clock() > self._until:
+        self._lookups += 1
+        if room <= 0 or self._lookups > MOST_LOOKUPS or self._clock() > self._until:
             self.is_cut = True
             return
         rows: Iterable[Any] = self._session.execute(

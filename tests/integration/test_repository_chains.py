@@ -290,6 +290,19 @@ def test_what_is_brought_along_is_cut_with_a_remark(world: Session, monkeypatch:
     assert [remark.code for remark in remarks] == ["too-costly"]
 
 
+def test_what_takes_too_many_lookups_is_cut_at_the_same_place_always(
+    world: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ask(world, "Patient", ("_id", "p1"), ("_revinclude:iterate", "*"), ("_include:iterate", "*"))
+    whole, remarks, _ = includes.included(world, lambda _: sa.true(), page.query, page.matches)
+    assert remarks == []
+    monkeypatch.setattr(includes, "MOST_LOOKUPS", 60)
+    cut = [includes.included(world, lambda _: sa.true(), page.query, page.matches) for _ in range(2)]
+    assert cut[0][0] == cut[1][0] == whole[: len(cut[0][0])]
+    assert len(cut[0][0]) < len(whole)
+    assert [remark.code for remark in cut[0][1]] == ["too-costly"]
+
+
 def test_what_takes_too_long_to_bring_is_cut_with_a_remark(world: Session) -> None:
     page = ask(world, "Observation", ("_id", "o1"), ("_include", "Observation:*"))
     ticks = itertools.chain([0.0, 1.0], itertools.repeat(includes.MOST_SECONDS + 1.0))
