@@ -31,7 +31,7 @@ CHECKS = [
 ]
 # Of the addresses that stand once for each type these are asked; the others have the same code behind them.
 TYPES = ("Basic", "RiskAssessment")
-EXAMPLES = 4
+EXAMPLES = 3
 
 
 @pytest.fixture(scope="module")
