@@ -19,6 +19,7 @@ from esb.prepared import Prepared
 from hie.repository import definitions, tokens
 from hie.repository.conditions import Manner, has_any
 from hie.repository.dates import UTC, Range
+from hie.repository.sizes import Room, light
 from hie.schema.driver import run
 from hie.schema.repository import NO_COMPARTMENT, Resource
 
@@ -164,16 +165,24 @@ def page(
     order: list[Any] = [Resource.type, Resource.id]
     if asked.by_patient:
         order.insert(0, Resource.compartment)
-    wanted = KEPT.where(asked.within, asked.where, *asked.limits.conditions())
+    columns = (Resource.type, Resource.id, light(Resource), Resource.compartment)
+    wanted = KEPT.with_only_columns(*columns).where(asked.within, asked.where, *asked.limits.conditions())
     if after:
         wanted = wanted.where(tuple_(*order) > tuple_(*after))
     wanted = wanted.order_by(*order).limit(count + 1)
-    found = session.connection().execute(wanted, _words(asked.base, "match")).all()
-    entries = [row[0].encode() for row in found[:count]]
-    compartments = {row[3] for row in found[:count]}
-    if len(found) <= count:
+    found = session.execute(wanted).all()
+    room = Room()
+    shown = [row for row in found[:count] if room.takes(*row[:3])]
+    contents = room.drained(session)
+    head, tail = (word.encode() for word in _words(asked.base, "match").values())
+    entries = [
+        b'%b%b/%b","resource":%b%b' % (head, type_.encode(), id_.encode(), content, tail)
+        for (type_, id_, *_), content in zip(shown, contents, strict=True)
+    ]
+    compartments = {row[3] for row in shown}
+    if len(found) == len(shown):
         return entries, [], compartments
-    _, type_, id_, compartment = found[count - 1]
+    type_, id_, _, compartment = shown[-1]
     return entries, [compartment, type_, id_] if asked.by_patient else [type_, id_], compartments
 
 

@@ -35,6 +35,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotFound, NotValid
 from hie.repository.dates import Range
 from hie.repository.read import OWNER, Stored
+from hie.repository.sizes import Room, light
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
 
 COLUMNS = (
@@ -112,11 +113,12 @@ def history_page(session: Session, wanted: Wanted, where: ColumnElement[bool]) -
     rows = session.execute(
         select(both).order_by(*(both.c[name].desc() for name in wanted.order)).limit(wanted.count + 1)
     ).all()
+    room = Room()
+    shown = [row for row in rows[: wanted.count] if room.takes(row.type, row.id, row.content)]
     last = None
-    if len(rows) > wanted.count:
-        final = rows[wanted.count - 1]
-        last = [_plain(getattr(final, name)) for name in wanted.order]
-    return HistoryPage([_stored(row) for row in rows[: wanted.count]], last)
+    if len(rows) > len(shown):
+        last = [_plain(getattr(shown[-1], name)) for name in wanted.order]
+    return HistoryPage(list(map(_stored, shown, room.drained(session))), last)
 
 
 def _halves(wanted: Wanted, where: ColumnElement[bool]) -> list[Select[Any]]:
@@ -269,6 +271,8 @@ def _limits(table: Any, wanted: Wanted) -> list[ColumnElement[bool]]:
 def _column(table: Any, name: str) -> Any:
     if name == "superseded" and table is Resource:
         return literal(False).label(name)
+    if name == "content":
+        return light(table).label(name)
     return getattr(table, name)
 
 
@@ -285,6 +289,6 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _stored(row: Any) -> Stored:
+def _stored(row: Any, content: bytes) -> Stored:
     values = {name: getattr(row, name) for name in COLUMNS[:-2]}
-    return Stored(**(values | {"content": row.content.encode()}))
+    return Stored(**(values | {"content": content}))

@@ -17,6 +17,7 @@ from hie.repository import definitions, tokens
 from hie.repository.chains import Reach
 from hie.repository.conditions import Condition, any_points_at, has_any
 from hie.repository.definitions import EVERY_TYPE
+from hie.repository.sizes import MOST_BYTES, Room, light
 from hie.repository.wanted import Include, Query
 from hie.schema.repository import Resource, ResourceKey
 
@@ -26,9 +27,9 @@ MOST_LOOKUPS = 500  # statements; `*` takes about a hundred a round
 MOST_SECONDS = 10  # that all of it may take, should the machine be very slow
 CUT = Issue(
     "_include",
-    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_ROUNDS} rounds, {MOST_LOOKUPS} "
-    f"look-ups and {MOST_SECONDS} seconds that a page brings along; the rest is left out. Ask for a smaller "
-    "page with _count, or name what is needed.",
+    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_BYTES >> 20} MB, {MOST_ROUNDS} rounds, "
+    f"{MOST_LOOKUPS} look-ups and {MOST_SECONDS} seconds that a page brings along; the rest is left out. Ask "
+    "for a smaller page with _count, or name what is needed.",
     "too-costly",
 )
 # As it is stored; what another server keeps is not brought along.
@@ -85,6 +86,7 @@ class Bringing:
         self._lookups = 0
         self._reach = reach
         self._shown = {(type_, id_) for type_, id_, _ in matches}
+        self._room = Room()
         self.found: dict[Key, Match] = {}
         self.compartments: set[str] = set()
         self.is_cut = False
@@ -132,20 +134,23 @@ class Bringing:
             self.is_cut = True
             return
         rows: Iterable[Any] = self._session.execute(
-            select(Resource.type, Resource.id, Resource.content, Resource.compartment)
+            select(Resource.type, Resource.id, light(Resource), Resource.compartment)
             .where(Resource.type == type_, ~Resource.deleted, self._reach(type_), condition)
             .order_by(Resource.id)
             .limit(room + len(self._shown) + len(self.found) + 1)
         )
+        brought: dict[Key, str] = {}
         for row in rows:
             key = row[0], row[1]
-            if key in self._shown or key in self.found:
+            if key in self._shown or key in self.found or key in brought:
                 continue
-            if len(self.found) >= MOST_INCLUDED:
+            if len(brought) >= room or not self._room.takes(*row[:3]):
                 self.is_cut = True
-                return
-            self.found[key] = (row[0], row[1], row[2].encode())
-            self.compartments.add(row[3])
+                break
+            brought[key] = row[3]
+        contents = self._room.drained(self._session)
+        self.found |= {key: (*key, content) for key, content in zip(brought, contents, strict=True)}
+        self.compartments.update(brought.values())
 
 
 def _plan(type_: str, includes: Sequence[Include]) -> list[tuple[Parameter, str]]:

@@ -28,6 +28,7 @@ from hie.repository.ordering import SortKey
 from hie.repository.paging import make_cursor, query_digest, read_cursor
 from hie.repository.query import Query, Reading, Target, parse
 from hie.repository.shaped import Shape, Shaped, places, values
+from hie.repository.sizes import Room, light
 from hie.repository.wanted import Sorting
 from hie.schema.driver import driver, run
 from hie.schema.repository import Resource, Xid8
@@ -129,13 +130,16 @@ def search(
         given = [value for name, value in params if name == "_cursor"]
         last = read_cursor(how.secret, digest, how.now, given[0]) if given else None
         found = _found(how, query, keys, last)
+    room = Room()
+    shown = [row for row in found[: query.count] if room.takes(*row[:3])]
+    contents = room.drained(how.session)
     cursor = None
-    if len(found) > query.count:
-        values = [ordering.plain(value) for value in found[query.count - 1][5:]]
+    if len(found) > len(shown):
+        values = [ordering.plain(value) for value in shown[-1][5:]]
         began = last[:2] if last else [how.now.isoformat(), found[0][4]]
         cursor = make_cursor(how.secret, digest, how.now, [*began, *values])
-    matches = [(row[0], row[1], row[2].encode()) for row in found[: query.count]]
-    compartments = frozenset(row[3] for row in found[: query.count])
+    matches = [(row[0], row[1], content) for row, content in zip(shown, contents, strict=True)]
+    compartments = frozenset(row[3] for row in shown)
     return Page(matches, cursor, total, query.remarks, query.used, query, compartments)
 
 
@@ -165,7 +169,7 @@ def statement(
     if last is not None:
         seen = [ordering.behind(keys, ordering.values_of(keys, last[2:]))]
         seen.append(_was_there(datetime.fromisoformat(last[0]), last[1]))
-    stored = (Resource.type, Resource.id, Resource.content, Resource.compartment)
+    stored = (Resource.type, Resource.id, light(Resource), Resource.compartment)
     columns = (*stored, SEEN_NOW, *(key.column for key in keys))
     order = [key.order(is_apart=is_apart) for key in keys]
     return select(*columns).where(*conditions, *seen).order_by(*order).limit(most)
