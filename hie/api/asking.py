@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from flask import current_app, g, request
@@ -35,6 +37,7 @@ PATCH_TYPE = "application/json-patch+json"
 JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 NO_GZIP = "The body is no gzip; check that it was sent whole."
 MOST_MEMBERS = 100
+PART = 1 << 16  # of a body that is taken as it comes
 RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 
 
@@ -168,24 +171,47 @@ def is_packed() -> bool:
     return encoding == "gzip"
 
 
+def body_parts() -> Iterator[bytes]:
+    """Give the request's body in parts, as it comes, unpacked if it was sent gzipped.
+
+    Raises: TooLarge, Malformed.
+    """
+    sent = iter(lambda: request.stream.read(PART), b"")
+    return unpacked_parts(sent, hub().config.max_body) if is_packed() else sent
+
+
 def unpacked(raw: bytes, limit: int) -> bytes:
-    """Return the content of a gzip, of all its members (RFC 1952 §2.2). Raises: TooLarge, Malformed."""
-    parts: list[bytes] = []
-    for _ in range(MOST_MEMBERS):
-        if not raw:
-            return b"".join(parts)
-        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            parts.append(member.decompress(raw, limit + 1))
-        except zlib.error:
-            raise Malformed(NO_GZIP) from None
-        limit -= len(parts[-1])
-        if limit < 0:
-            raise TooLarge
-        if not member.eof:
-            raise Malformed(NO_GZIP)
-        raw = member.unused_data.lstrip(b"\0")
-    raise Malformed("The body is a gzip of too many members; pack it as one.")
+    """Return the content of a gzip. Raises: TooLarge, Malformed."""
+    return b"".join(unpacked_parts([raw], limit))
+
+
+def unpacked_parts(sent: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """Give the content of a gzip, of all its members (RFC 1952 §2.2). Raises: TooLarge, Malformed."""
+    member, members = None, 0
+    for part in chain(sent, (b"",)):
+        left, is_full = part, False
+        while left or is_full or (member and not part):
+            if member is None:
+                left = left.lstrip(b"\0") if members else left
+                if not left:
+                    break
+                member, members = zlib.decompressobj(zlib.MAX_WBITS | 16), members + 1
+                if members > MOST_MEMBERS:
+                    raise Malformed("The body is a gzip of too many members; pack it as one.")
+            try:
+                content = member.decompress(left, PART)
+            except zlib.error:
+                raise Malformed(NO_GZIP) from None
+            limit -= len(content)
+            if limit < 0:
+                raise TooLarge
+            if content:
+                yield content
+            left, is_full = member.unconsumed_tail, len(content) == PART
+            if member.eof:
+                left, is_full, member = member.unused_data, False, None
+            elif not (left or is_full or part):
+                raise Malformed(NO_GZIP)
 
 
 def media_type() -> str:

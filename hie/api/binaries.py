@@ -6,14 +6,20 @@ import base64
 import binascii
 import re
 import uuid
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
+import orjson
 from flask import Response, g, request
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import Range
 from werkzeug.http import http_date
 
+from esb.errors import Issue
 from esb.fhir import lexemes
+from esb.fhir.bundles import operation_outcome
 from hie.api import answers, asking
 from hie.directory.own_keys import read_own_keys
 from hie.errors import Gone, NotFound, NotValid, TooLarge
@@ -51,18 +57,24 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
         raise NotValid("The Content-Type of a Binary is a media type.")
     if request.content_length is None and not asking.is_packed():
         raise asking.LengthRequired
-    content = asking.body_bytes()
+    parts = asking.body_parts()
+    start = b""
+    for part in parts:
+        start += part
+        if len(start) > INLINE:
+            break
     resource: dict[str, Any] = {"resourceType": BINARY} | ({"id": id_} if id_ else {})
     resource["contentType"] = media_type
     context = request.headers.get(CONTEXT)
     if context:
         resource["securityContext"] = {"reference": context.removeprefix(answers.base() + "/")}
-    if len(content) <= INLINE:
-        resource["data"] = base64.b64encode(content).decode()
+    if len(start) <= INLINE:
+        resource["data"] = base64.b64encode(start).decode()
         return resource
     config, token = asking.hub().config, uuid.uuid4().hex
     own = read_own_keys(config.key_dir)
-    name = blobs.keep_own(config.blob_dir, own, token=token, content=content, suite=config.suite)
+    sent = chain([start], parts)
+    name = blobs.keep_own(config.blob_dir, own, token=token, parts=sent, suite=config.suite)
     g.kept_apart = (token, name)
     resource["_data"] = {"extension": [{"url": POINTER, "valueString": f"{token}/{name}"}]}
     return resource
@@ -166,35 +178,69 @@ def _read_within_limit(token: str, name: str) -> bytes:
     return found
 
 
+def is_echoed(type_: str, content: bytes) -> bool:
+    """Say whether the answer to a write gives back what came, unless asked not to: bytes that are kept beside
+    the database only where they are asked for, as they would come back a third longer."""
+    return "return" in asking.preferences() or not (comes_raw(type_) and contents.MARK in content)
+
+
 def shown(found: read.Stored) -> Response:
-    """Answer the content of a Binary under its own media type."""
+    """Answer the content of a Binary under its own media type, or the part of it that is asked for."""
     headers = {
         "ETag": f'W/"{found.version}"',
         "Last-Modified": http_date(found.updated_at),
         "Vary": "Accept",
         "Content-Disposition": "attachment",
+        "Accept-Ranges": "bytes",
     }
     if asking.has_it_already(found.version, found.updated_at):
         return Response(b"", 304, headers)
     resource = lexemes.loads(found.content)
-    content = _content(resource)
+    size, read_from = _content(resource)
     context = resource.get("securityContext", {}).get("reference")
     if isinstance(context, str):
         headers[CONTEXT] = context
-    headers["Content-Length"] = str(len(content))
-    pieces = (content[start : start + PIECE] for start in range(0, len(content), PIECE))
+    start, stop, status = 0, size, 200
+    wanted = _wanted_range()
+    if wanted is not None:
+        status, (first, end) = 206, wanted.ranges[0]
+        start = max(first + size, 0) if first < 0 else first
+        stop = size if end is None else min(end, size)
+        if start >= stop:
+            refused = operation_outcome([Issue("Range", f"The content has {size} bytes.", "not-found")])
+            return answers.answer(orjson.dumps(refused), 416, Content_Range=f"bytes */{size}")
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
     media_type = resource["contentType"]
     known = media_type if MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
-    return Response(pieces, headers=headers, content_type=known)
+    return Response(read_from(start, stop), status, headers, content_type=known)
 
 
-def _content(resource: dict[str, Any]) -> bytes:
-    """Return the bytes of a Binary. Raises: NotFound if they are not there."""
+def _wanted_range() -> Range | None:
+    """Return the one range that is asked for (RFC 9110 §14.2), None for the whole.
+
+    Our ETags are weak and so never match an If-Range; several ranges are answered by the whole.
+    """
+    wanted = request.range if request.method == "GET" else None
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or "If-Range" in request.headers:
+        return None
+    return wanted
+
+
+def _content(resource: dict[str, Any]) -> tuple[int, Callable[[int, int], Iterator[bytes]]]:
+    """Return how many bytes a Binary has, and what reads them from one place to before another.
+
+    Raises: NotFound if they are not there.
+    """
     pointer = contents.pointer_of(resource)
     if pointer is not None:
         config = asking.hub().config
-        return contents.reader(config.blob_dir, config.key_dir)(*pointer)
+        kept = contents.find(config.blob_dir, config.key_dir, *pointer)
+        return kept.size, kept.read
     try:
-        return base64.b64decode(resource.get("data") or "")
+        data = base64.b64decode(resource.get("data") or "")
     except (binascii.Error, ValueError):
         raise NotFound("The data of this Binary are not base64; ask for application/fhir+json.") from None
+    return len(data), lambda start, stop: (
+        data[at : min(at + PIECE, stop)] for at in range(start, stop, PIECE)
+    )

@@ -99,7 +99,8 @@ def create(type_: str) -> Response:
 
 def _stored_answer(session: Session, known: conditional.Known, where: Any) -> Response:
     found = read.read(session, known.type, known.id, where)
-    content = b"" if asking.wants_nothing_back() else binaries.whole(found.type, found.content)
+    is_echoed = binaries.is_echoed(found.type, found.content) and not asking.wants_nothing_back()
+    content = binaries.whole(found.type, found.content) if is_echoed else b""
     place = answers.location(found.type, found.id, found.version)
     return answers.versioned(content, found.version, found.updated_at, Location=place)
 

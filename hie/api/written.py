@@ -47,7 +47,9 @@ def written(outcome: Outcome) -> Response:
             response.headers["ETag"] = f'W/"{outcome.version}"'
         return response
     status = 201 if outcome.fate == "created" else 200
-    content = binaries.whole(outcome.type, outcome.content) if wanted == "representation" else b""
+    content = b""
+    if wanted == "representation" and binaries.is_echoed(outcome.type, outcome.content):
+        content = binaries.whole(outcome.type, outcome.content)
     if wanted == "OperationOutcome":
         content = orjson.dumps(outcome_of_write(outcome.fate))
     place = answers.location(outcome.type, outcome.id, outcome.version)

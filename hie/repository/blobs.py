@@ -4,7 +4,10 @@ A hospital may have other keys tomorrow: its seal is checked once, when the cont
 """
 
 import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -13,6 +16,7 @@ from esb.blobs import NAME, URL, name_of, open_blob, seal_blob
 from esb.seal import Keys, load_public
 from hie.directory.facilities import facility_keys
 from hie.errors import NotFound, NotPermitted
+from hie.repository import pieces
 from hie.schema.repository import Resource
 
 OWN = "binaries"  # the folder of what came to the hub itself
@@ -65,29 +69,33 @@ def read_blob(
     return content, row.compartment
 
 
-def keep_own(folder: Path, own: Keys, *, token: str, content: bytes, suite: str = "intl") -> str:
-    """Keep a content that came to the hub itself, sealed by the hub for itself; return its name.
+def keep_own(folder: Path, own: Keys, *, token: str, parts: Iterable[bytes], suite: str = "intl") -> str:
+    """Keep a content that comes to the hub itself in parts, sealed by the hub for itself; return its name.
 
     Args:
         token: a word nobody can guess; only who has it and the name can have the content read again.
     """
-    name = name_of(content)
-    sealed = seal_blob(name, content, facility=token, own=own, to=own.public, suite=suite)
-    write_durably(path_of(folder, OWN, name_of(f"{token}/{name}".encode())), sealed)
+    with durable_file(folder / OWN) as (file, settle):
+        name = pieces.write(file, parts, owner=token, own=own, suite=suite)
+        settle(_place_of_own(folder, token, name))
     return name
 
 
-def read_own(folder: Path, own: Keys, *, token: str, name: str) -> bytes:
-    """Return a content that `keep_own` kept. Raises: NotFound."""
-    place = path_of(folder, OWN, name_of(f"{token}/{name}".encode()))
-    if not place.exists():
-        raise NotFound("The content is not there.")
-    return open_blob(name, place.read_bytes(), facility=token, sender=own.public, own=own)
+def find_own(folder: Path, own: Keys, *, token: str, name: str) -> pieces.Pieces:
+    """Return a content that `keep_own` kept, to be read from any place. Raises: NotFound."""
+    try:
+        return pieces.find(_place_of_own(folder, token, name), name, owner=token, own=own)
+    except FileNotFoundError:
+        raise NotFound("The content is not there.") from None
+
+
+def _place_of_own(folder: Path, token: str, name: str) -> Path:
+    return path_of(folder, OWN, name_of(f"{token}/{name}".encode()))
 
 
 def forget_own(folder: Path, *, token: str, name: str) -> None:
     """Let go of a content that `keep_own` kept and nothing names."""
-    path_of(folder, OWN, name_of(f"{token}/{name}".encode())).unlink(missing_ok=True)
+    _place_of_own(folder, token, name).unlink(missing_ok=True)
 
 
 def path_of(folder: Path, facility: str, name: str) -> Path:
@@ -97,13 +105,35 @@ def path_of(folder: Path, facility: str, name: str) -> Path:
 
 def write_durably(place: Path, content: bytes) -> None:
     """Write a file so that after a crash it is there whole or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with durable_file(place.parent) as (file, settle):
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        settle(place)
+
+
+@contextmanager
+def durable_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+    """Give a file to write, and what to call when it is written to have it at its place, on disk.
+
+    Otherwise, or after a crash, nothing is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = folder / f".{os.getpid()}.{os.urandom(8).hex()}"
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+
+            def settle(place: Path) -> None:
+                file.flush()
+                os.fsync(file.fileno())
+                _move(draft, place)
+
+            yield file, settle
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _move(draft: Path, place: Path) -> None:
+    """Give a file its place, so that a crash does not undo it."""
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft.replace(place)
     parent = os.open(place.parent, os.O_RDONLY)
     try:

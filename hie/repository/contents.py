@@ -11,6 +11,7 @@ from esb.fhir import lexemes
 from hie.directory.own_keys import read_own_keys
 from hie.errors import NotFound, NotValid
 from hie.repository import blobs
+from hie.repository.pieces import Pieces
 
 BINARY = "Binary"
 POINTER = "urn:hie:content"
@@ -23,7 +24,12 @@ Reader = Callable[[str, str], bytes]
 
 def reader(folder: Path, key_dir: Path) -> Reader:
     """Return what reads the contents that the hub keeps for itself in a folder."""
-    return lambda token, name: blobs.read_own(folder, read_own_keys(key_dir), token=token, name=name)
+    return lambda token, name: b"".join(find(folder, key_dir, token, name).read())
+
+
+def find(folder: Path, key_dir: Path, token: str, name: str) -> Pieces:
+    """Return a content that the hub keeps for itself, to be read from any place. Raises: NotFound."""
+    return blobs.find_own(folder, read_own_keys(key_dir), token=token, name=name)
 
 
 def pointer_of(resource: dict[str, Any]) -> tuple[str, str] | None:

@@ -138,11 +138,12 @@ def data_of(resource: Json) -> bytes:
 
 def test_large_bytes_are_whole_on_every_road_to_one_binary(app: Flask) -> None:
     call = Caller(app, "bench")
-    made = call("POST", "/Binary", LARGE, Content_Type=PDF)
+    whole = {"Content_Type": PDF, "Prefer": "return=representation"}
+    made = call("POST", "/Binary", LARGE, **whole)
     assert data_of(made.get_json()) == LARGE
     id_ = made.get_json()["id"]
-    assert data_of(call("PUT", f"/Binary/{id_}", LARGE + b"2", Content_Type=PDF).get_json()) == LARGE + b"2"
-    again = call("POST", "/Binary", LARGE, Content_Type=PDF, If_None_Exist=f"_id={id_}")
+    assert data_of(call("PUT", f"/Binary/{id_}", LARGE + b"2", **whole).get_json()) == LARGE + b"2"
+    again = call("POST", "/Binary", LARGE, **whole, If_None_Exist=f"_id={id_}")
     assert data_of(again.get_json()) == LARGE + b"2"
     assert data_of(call("GET", f"/Binary/{id_}/_history/1", Accept=FHIR).get_json()) == LARGE
     reads = transaction(
