@@ -13,7 +13,7 @@ from esb.fhir import lexemes
 from hie.api import answers, asking, jobs
 from hie.api.operations import add_operation
 from hie.errors import Gone, NotFound, NotValid, TooLarge
-from hie.repository import read
+from hie.repository import criteria, read
 from hie.repository.dates import span_of
 from hie.security.access import access
 from hie.services.exports import asked
@@ -92,7 +92,7 @@ def _entity(member: dict[str, Any]) -> tuple[str, str]:
 def _asked(level: str) -> Export:
     """Return what the request asks for. Raises: NotValid, NotSupported, NotPermitted."""
     jobs.check_async()
-    asking.check_accept()
+    asking.check_accept(in_parts=True)
     asking.permitted("search", "*")
     lenient = "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
     params = [pair for pair in request.args.items(multi=True) if pair[0] not in ("_format", "_pretty")]
@@ -105,7 +105,18 @@ def _asked(level: str) -> Export:
     export = asked.read(level, params, asking.hub().config.zone, lenient=lenient)
     for type_ in export.types:
         asking.permitted("search", type_)
+    if export.filters:
+        _check_filters(export)
     return export
+
+
+def _check_filters(export: Export) -> None:
+    """Check that the filters of an export can be searched by. Raises: NotValid, NotSupported."""
+    with asking.hub().begin() as session:
+        for type_, texts in export.filters.items():
+            where = asking.permitted("search", type_).where
+            for text in texts:
+                criteria.condition(session, where, text, asking.hub().config.zone)
 
 
 def parameters(resource: dict[str, Any]) -> list[tuple[str, str]]:

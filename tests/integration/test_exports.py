@@ -307,10 +307,23 @@ def test_a_filter_that_takes_too_long_ends_its_export_in_plain_words(
         "_typeFilter=Patient%3Fgender%3Dmale&_type=Observation",
         "unheard=1",
         "patient=Patient/1",
+        "_typeFilter=Patient%3Ffoo%3D1",
+        "_typeFilter=Patient%3Fbirthdate%3Dyesterday",
+        "_typeFilter=Patient%3Fgender%3Dmale%26_sort%3Dname",
+        "_typeFilter=Patient%3Fgender%3Dmale&_typeFilter=Nonsense%3Fa%3D1",
     ],
 )
 def test_what_cannot_be_done_is_refused_at_the_kick_off(app: Flask, query: str) -> None:
-    assert Caller(app, "bench")("GET", f"/$export?{query}", **WAIT).status_code == 400
+    answer = Caller(app, "bench")("GET", f"/$export?{query}", **WAIT)
+    assert answer.status_code == 400
+    assert all(name in answer.text for name in ("_elements", "unheard", "foo") if name in query)
+
+
+def test_under_lenient_handling_what_is_not_offered_is_left_aside(app: Flask) -> None:
+    lenient = {"Prefer": "respond-async, handling=lenient"}
+    call = Caller(app, "bench")
+    assert call("GET", "/$export?_elements=id&unheard=1", **lenient).status_code == 202
+    assert call("GET", "/$export?_typeFilter=Patient%3Ffoo%3D1", **lenient).status_code == 400
 
 
 def test_an_export_may_be_asked_for_by_a_post_without_a_body(app: Flask) -> None:

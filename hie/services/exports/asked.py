@@ -11,6 +11,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotSupported, NotValid
 from hie.repository.criteria import split
 from hie.repository.dates import span
+from hie.repository.unknown import NAME
 
 FORMATS = frozenset({"application/fhir+ndjson", "application/ndjson", "ndjson"})
 REFUSED = {
@@ -55,7 +56,7 @@ def read(level: str, params: Sequence[tuple[str, str]], zone: tzinfo, *, lenient
             READERS[name](export, value, zone)
         elif not lenient:
             why = REFUSED.get(name, "it is no parameter of $export")
-            raise NotSupported(f"{name if name in REFUSED else 'A parameter'} is not offered: {why}.")
+            raise NotSupported(f"{name if NAME.fullmatch(name) else 'A parameter'} is not offered: {why}.")
     if export.patients is not None and level == "system":
         raise NotValid("patient goes with Patient/$export and Group/[id]/$export.")
     if export.types and not set(export.filters) <= set(export.types):
