@@ -1,5 +1,6 @@
 """The hub of a region: settings, accounts, and its web and ingest processes."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,13 @@ from deploy.stack import web
 from deploy.stack.errors import Trouble
 from deploy.stack.hospitals import ZONE, Hospital
 from deploy.stack.management import Management
-from deploy.stack.place import Place, Plan, write_settings
+from deploy.stack.place import Place, Plan, read_settings, write_settings
 from deploy.stack.services import Service, console_script
 from deploy.stack.several import Command
 from esb.topology import INGEST_PREFIX
 
 HTTP_PORT = 80
+NOTICE_PORTS = range(90, 100)  # where whoever tries a Subscription may listen
 INGEST_WORKERS = 2
 QUEUES = 4
 EVERYTHING = "system/*.cruds"
@@ -89,13 +91,18 @@ class Hub:
         return self.keys / "hub.public.jwks"
 
     @property
+    def imports(self) -> Path:
+        """What `$import` may read, unless the caller says otherwise."""
+        return self.directory / "import"
+
+    @property
     def settings_file(self) -> Path:
         """Its settings."""
         return self.directory / "hub.env"
 
     def configure(self, database_url: str, amqp_url: str, ca: Path | None) -> None:
         """Make its directories, secrets and settings."""
-        for folder in (self.directory, self.keys, self.directory / "blobs"):
+        for folder in (self.directory, self.keys, self.directory / "blobs", self.imports):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         self.place.secret(f"client.{BENCH}")
@@ -109,8 +116,17 @@ class Hub:
             "HIE_EXPORT_DIR": str(self.directory / "exports"),
             "HIE_ZONE": ZONE,
             "HIE_QUEUES": str(QUEUES),
+            **self._others(),
         }
         write_settings(self.settings_file, settings | ({"HIE_CA_FILE": str(ca)} if ca else {}))
+
+    def _others(self) -> dict[str, str]:
+        """Return where the hub may turn to: as the caller says, else as it was, else on this machine."""
+        ports = (self.plan.port(offset) for offset in NOTICE_PORTS)
+        here = (f"http://{host}:{port}/" for port in ports for host in ("127.0.0.1", "localhost"))
+        usual = {"HIE_NOTIFY_TO": " ".join(here), "HIE_IMPORT_FROM": f"{self.imports.as_uri()}/"}
+        before = read_settings(self.settings_file)
+        return {name: os.environ.get(name, before.get(name, value)) for name, value in usual.items()}
 
     def command(self, *arguments: str) -> Command:
         """Return a command of the hub."""

@@ -124,6 +124,12 @@ def write_private(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
+def read_settings(file: Path) -> dict[str, str]:
+    """Return the settings that `write_settings` wrote, none if there is no such file."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
 def write_settings(file: Path, settings: dict[str, str]) -> None:
     """Write KEY=VALUE lines."""
     write_private(file, "".join(f"{name}={value}\n" for name, value in settings.items()))

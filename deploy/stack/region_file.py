@@ -39,6 +39,7 @@ def compose(
             "token_url": f"{hub.url}/oauth/token",
             "database_url": database_url,
             "settings_file": str(hub.settings_file),
+            "import_dir": str(hub.imports),
         },
         "broker": {"amqp_url": amqp_url, "management_url": management_url},
         "hospitals": [_hospital(member) for member in members],

@@ -25,5 +25,5 @@ def _is_under(asked: SplitResult, prefix: SplitResult) -> bool:
     path = unquote(asked.path)
     if not path.isprintable() or "\\" in path or ".." in path.split("/"):
         return False
-    base = prefix.path.rstrip("/")
+    base = unquote(prefix.path).rstrip("/")
     return path == base or path.startswith(base + "/")

@@ -21,6 +21,8 @@ from deploy.stack.place import MOST_HOSPITALS, Place, Plan
 from deploy.stack.region import make_region, open_region
 from deploy.stack.servers import PORTS
 from front_end_processor.console.app import ENGINEER
+from hie.config import Config
+from hie.security.allowed import is_allowed
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -86,6 +88,34 @@ def test_the_demo_prints_a_first_message_a_reading_and_whom_to_look_for(tmp_path
     assert "http://127.0.0.1:21080/fhir/Patient?identifier=urn:hie:H01:mrn%7C100001" in steps
     console = next(line for line in demo.pages(content).splitlines() if ":21102/" in line)
     assert console.split()[-2:] == [ENGINEER, content["hospitals"][0]["console_password"]]
+
+
+def test_a_region_lets_subscriptions_and_imports_be_tried_on_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("HIE_NOTIFY_TO", "HIE_IMPORT_FROM"):
+        monkeypatch.delenv(name, raising=False)
+    hub = make_region(tmp_path / "r", 1, 21000).hub
+
+    def configured() -> Config:
+        hub.configure("postgresql://nowhere/", "amqp://nowhere/", None)
+        return Config.from_env({"HIE_CONFIG": str(hub.settings_file)})
+
+    config = configured()
+    for host in ("127.0.0.1", "localhost"):
+        assert is_allowed(f"http://{host}:21090/notices", config.notify_to)
+        assert is_allowed(f"http://{host}:21099/", config.notify_to)
+        assert not is_allowed(f"http://{host}:21080/fhir", config.notify_to)
+    assert hub.imports.is_dir()
+    assert is_allowed((hub.imports / "病人.ndjson").as_uri(), config.import_from)
+    assert not is_allowed((hub.keys / "hub.jwks").as_uri(), config.import_from)
+    assert is_allowed("file:///srv/a%20b/x.ndjson", ["file:///srv/a%20b/"])
+    # Who says otherwise is heard, also by an `up` that says nothing.
+    monkeypatch.setenv("HIE_NOTIFY_TO", "http://127.0.0.1:9/")
+    assert configured().notify_to == ("http://127.0.0.1:9/",)
+    monkeypatch.delenv("HIE_NOTIFY_TO")
+    assert configured().notify_to == ("http://127.0.0.1:9/",)
+    assert configured().import_from == config.import_from
 
 
 def test_a_recycled_pid_is_not_taken_for_ours(tmp_path: Path):
