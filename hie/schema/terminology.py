@@ -115,6 +115,7 @@ class ValueSet(Base):
 class ConceptMap(Base):
     """A version of a map between codes. facility: whose local codes it maps, if one hospital's.
 
+    unmapped: what becomes of codes that a group does not list, with its source and target.
     digest: SHA-256 of what was loaded, so that loading it again does nothing.
     """
 
@@ -132,6 +133,7 @@ class ConceptMap(Base):
     status: Mapped[str] = mapped_column(Text, server_default="active")
     source_uri: Mapped[str | None] = mapped_column(CODE)
     target_uri: Mapped[str | None] = mapped_column(CODE)
+    unmapped: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     digest: Mapped[str] = mapped_column(Text, server_default="")
     loaded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
 

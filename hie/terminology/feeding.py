@@ -169,6 +169,11 @@ def _concept_map(session: Session, resource: dict[str, Any]) -> Table:
     source = resource.get("sourceUri") or resource.get("sourceCanonical")
     target = resource.get("targetUri") or resource.get("targetCanonical")
     map_ = ConceptMap(**_head(resource), source_uri=source, target_uri=target)
+    map_.unmapped = [
+        {"source": group.get("source", ""), "target": group.get("target", "")} | group["unmapped"]
+        for group in resource.get("group") or ()
+        if "unmapped" in group
+    ] or None
     return put_map(session, map_, list(_pairs(resource)))
 
 

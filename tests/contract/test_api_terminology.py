@@ -323,6 +323,45 @@ def test_a_code_is_translated_there_and_back(terms: Caller):
     assert told(terms("POST", "/ConceptMap/$translate", sent), "result") is True
 
 
+def test_a_code_that_a_map_does_not_list_becomes_what_the_map_says(terms: Caller):
+    wards = "http://example.org/wards"
+
+    def kept(id_: str, unmapped: Json | None, **group: Any) -> str:
+        target = [{"code": "yellow", "equivalence": "equivalent"}]
+        elements = [{"code": "serum", "target": target}, {"code": "hair"}]
+        said = {"unmapped": unmapped} if unmapped else {}
+        made = {"source": wards, "target": TUBES, "element": elements} | said | group
+        url = f"{wards}/{id_}"
+        map_ = {"resourceType": "ConceptMap", "id": id_, "url": url, "status": "active", "group": [made]}
+        assert terms("PUT", f"/ConceptMap/{id_}", map_).status_code in (200, 201)
+        return url
+
+    def answered(code: str, **more: str) -> list[Json]:
+        return parts(get(terms, "ConceptMap/$translate", system=wards, code=code, **more), "match")
+
+    fixed = kept("fixed", {"mode": "fixed", "code": "red", "display": "红管"})
+    provided = kept("provided", {"mode": "provided"}, element=[{"code": "hair"}], target="urn:other")
+    onwards = kept("onwards", {"mode": "other-map", "url": fixed}, element=[{"code": "hair"}])
+    kept("round", {"mode": "other-map", "url": f"{wards}/round"}, source="urn:round")
+    assert told(get(terms, "ConceptMap/$translate", url=fixed, system=wards, code="new"), "result") is True
+    (match,) = answered("new", url=fixed)
+    assert match["concept"] == {"system": TUBES, "code": "red", "display": "红管"}
+    assert (match["equivalence"], match["source"]) == ("relatedto", fixed)
+    (match,) = answered("new", url=provided)
+    assert match["concept"] == {"system": "urn:other", "code": "new"}
+    for code, target in (("new", "red"), ("serum", "yellow")):
+        (match,) = answered(code, url=onwards)
+        assert (match["concept"]["code"], match["source"]) == (target, fixed)
+    assert [one["concept"]["code"] for one in answered("serum", url=fixed)] == ["yellow"]
+    assert [one["equivalence"] for one in answered("hair", url=fixed)] == ["unmatched"]
+    assert [one["concept"]["code"] for one in answered("serum")] == ["yellow"]
+    assert {one["concept"]["code"] for one in answered("new")} == {"red", "new"}
+    assert [one["concept"]["code"] for one in answered("new", targetsystem="urn:other")] == ["new"]
+    assert parts(get(terms, "ConceptMap/$translate", system="urn:round", code="new"), "match") == []
+    for id_ in ("fixed", "provided", "onwards", "round"):
+        assert terms("DELETE", f"/ConceptMap/{id_}").status_code == 204
+
+
 def test_a_code_without_a_translation_says_so(terms: Caller):
     none = get(terms, "ConceptMap/$translate", system=SPECIMENS, code="urine")
     assert told(none, "result") is False and "work list" in told(none, "message")

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="active", nullable=False),
         sa.Column("source_uri", sa.Text(collation="C"), nullable=True),
         sa.Column("target_uri", sa.Text(collation="C"), nullable=True),
+        sa.Column("unmapped", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("digest", sa.Text(), server_default="", nullable=False),
         sa.Column("loaded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_concept_map")),
