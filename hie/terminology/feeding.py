@@ -79,6 +79,11 @@ def _head(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code_system(session: Session, resource: dict[str, Any]) -> Table:
+    return put_code_system(session, *code_system(resource))
+
+
+def code_system(resource: dict[str, Any]) -> tuple[CodeSystem, list[Entry]]:
+    """Return a CodeSystem as the tables hold it. Raises: NotValid."""
     system = CodeSystem(
         **_head(resource),
         title=resource.get("title", ""),
@@ -100,7 +105,7 @@ def _code_system(session: Session, resource: dict[str, Any]) -> Table:
             entry.parents.append(parent)
         entries[entry.code] = entry
     _children_to_parents(entries)
-    return put_code_system(session, system, list(entries.values()))
+    return system, list(entries.values())
 
 
 def _walk(concepts: Any, parent: str | None, depth: int) -> Iterator[tuple[dict[str, Any], str | None]]:
@@ -145,17 +150,22 @@ def _value(property_: dict[str, Any]) -> Any:
 
 
 def _value_set(session: Session, resource: dict[str, Any]) -> Table:
-    value_set = ValueSet(**_head(resource), title=resource.get("title", ""), compose=composed(resource))
-    put(session, value_set)
-    return value_set
+    row = value_set(resource)
+    put(session, row)
+    return row
 
 
-def composed(value_set: dict[str, Any]) -> dict[str, Any]:
+def value_set(resource: dict[str, Any]) -> ValueSet:
+    """Return a ValueSet as the table holds it."""
+    return ValueSet(**_head(resource), title=resource.get("title", ""), compose=composed(resource))
+
+
+def composed(resource: dict[str, Any]) -> dict[str, Any]:
     """Return the compose of a ValueSet; one that lists what its expansion holds, where it has no other."""
-    if value_set.get("compose"):
-        return dict(value_set["compose"])
+    if resource.get("compose"):
+        return dict(resource["compose"])
     systems: dict[str, list[dict[str, str]]] = {}
-    open_ = deque((value_set.get("expansion") or {}).get("contains") or ())
+    open_ = deque((resource.get("expansion") or {}).get("contains") or ())
     while open_:
         one = open_.popleft()
         open_ += one.get("contains") or ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import case, delete, select, text, update
+from sqlalchemy import case, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from hie.errors import NotValid
@@ -26,6 +26,11 @@ CONCEPT_COLUMNS = (
     "system_id", "code", "ordinal", "display", "display_zh", "display_en", "definition", "parents",
     "ancestors", "active", "abstract", "properties", "designations", "search",
 )  # fmt: skip
+SYSTEM_COLUMNS = (
+    "id", "url", "version", "is_current", "name", "title", "status", "content", "is_case_sensitive",
+    "language", "value_set", "source", "concepts",
+)  # fmt: skip
+VALUE_SET_COLUMNS = ("id", "url", "version", "is_current", "name", "title", "status")
 ROW_COLUMNS = (
     "map_id", "ordinal", "source_system", "source_code", "source_display", "target_system", "target_code",
     "target_display", "equivalence", "comment",
@@ -99,6 +104,35 @@ def _concept_rows(
         )
 
 
+def put_new(
+    session: Session, systems: Sequence[tuple[CodeSystem, Sequence[Entry]]], value_sets: Sequence[ValueSet]
+) -> None:
+    """Store code systems and value sets none of whose urls is there yet, all together."""
+    of_tables: tuple[tuple[type[Table], Sequence[CodeSystem | ValueSet]], ...] = (
+        (CodeSystem, [system for system, _ in systems]),
+        (ValueSet, value_sets),
+    )
+    for table, heads in of_tables:
+        numbers = func.nextval(func.pg_get_serial_sequence(table.__tablename__, "id"))
+        ids = session.scalars(select(numbers).select_from(func.generate_series(1, len(heads)).alias()))
+        for row, id_ in zip(heads, ids, strict=True):
+            row.id, row.is_current = id_, True
+    for system, entries in systems:
+        system.concepts = len(entries)
+    copy_in(session, "code_system", SYSTEM_COLUMNS, (_values(s, SYSTEM_COLUMNS) for s, _ in systems))
+    above = (
+        (system, entries, closure({one.code: one.parents for one in entries})) for system, entries in systems
+    )
+    concepts = (row for given in above for row in _concept_rows(*given))
+    copy_in(session, Concept.__tablename__, CONCEPT_COLUMNS, concepts)
+    heads_only = ((*_values(one, VALUE_SET_COLUMNS), Jsonb(one.compose)) for one in value_sets)
+    copy_in(session, "value_set", (*VALUE_SET_COLUMNS, "compose"), heads_only)
+
+
+def _values(row: Table, columns: Sequence[str]) -> list[Any]:
+    return [getattr(row, name) for name in columns]
+
+
 def _also(entry: Entry) -> list[str]:
     return [str(one.get("value", "")) for one in entry.designations or ()]
 
@@ -114,14 +148,18 @@ def put_map(session: Session, map_: ConceptMap, pairs: Iterable[Pair]) -> Concep
     return map_
 
 
+def lock(session: Session) -> None:
+    """Let writers of terminology come one after the other; readers see what was until the commit."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+
 def put(session: Session, row: Table) -> None:
     """Store the head row of a version in place of one with the same url and version, as the current one.
 
-    What holds less than the current version (a fragment, a description) does not become current. Writers
-    come one after the other; readers see the old version until the transaction commits.
+    What holds less than the current version (a fragment, a description) does not become current.
     """
     table = type(row)
-    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    lock(session)
     same = delete(table).where(table.url == row.url, table.version == row.version)
     if any(session.scalars(same.returning(table.is_current)).all()):
         _make_current(session, table, row.url)
@@ -143,7 +181,7 @@ def _holds_less(session: Session, row: Table) -> bool:
 
 def remove(session: Session, table: type[Table], id_: str) -> None:
     """Take away what was written under an id of the API; the version before becomes the current one."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    lock(session)
     gone = session.execute(
         delete(table).where(table.resource_id == id_, table.is_written).returning(table.url, table.is_current)
     ).all()

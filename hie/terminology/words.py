@@ -18,7 +18,7 @@ WORD = re.compile(r"[^\W_]+", re.UNICODE)
 def search_words(code: str, *displays: str | None) -> str:
     """Return the words of a concept, each after a space, in lower case; Han displays as pinyin too."""
     found = dict.fromkeys([folded(code)])
-    for display in displays:
+    for display in dict.fromkeys(displays):
         if not display:
             continue
         text = folded(display)
@@ -37,6 +37,8 @@ def _syllables(word: str) -> tuple[str, ...]:
 
 def folded(text: str) -> str:
     """Return text in lower case and usual width, without accents."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", "".join(c for c in plain if not unicodedata.combining(c)))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import pytest
 from jsonschema_rs import is_valid
 
@@ -9,6 +12,7 @@ from deploy.definitions.elements import Definitions
 from deploy.definitions.fhirpath import NotExpressibleError, compile_invariant
 from deploy.definitions.primitives import PRIMITIVES
 from deploy.definitions.search import compile_expression
+from deploy.definitions.terminology import published
 from deploy.definitions.valuesets import ValueSets
 from esb.fhir.definitions import load
 from esb.fhir.explanation import left_out
@@ -186,3 +190,28 @@ def test_nothing_that_the_package_adds_to_r4_is_left():
 def test_no_invariant_is_left_out_on_the_types_the_road_carries():
     types = {key.split()[0].partition(".")[0] for key in left_out()}
     assert types.isdisjoint(COMMON_TYPES)
+
+
+def test_what_the_terminology_takes_in_is_the_standards_own_and_no_more_than_it_reads():
+    concept = {"code": "a", "display": "A", "extension": [{"url": "x"}], "concept": [{"code": "b"}]}
+    concept["designation"] = [{"language": one, "value": one} for one in ("nl", "zh", "de")]
+    head = {"resourceType": "CodeSystem", "status": "active", "text": {}, "concept": [concept]}
+    own = head | {"url": "http://hl7.org/fhir/own", "content": "complete"}
+    others = [
+        head | {"url": "http://hl7.org/fhir/none", "content": "not-present"},
+        head | {"url": "http://snomed.info/sct", "content": "complete"},
+    ]
+    written = published([*others, own])
+    assert written == published([own, *others])
+    (line,) = gzip.decompress(written).splitlines()
+    assert json.loads(line) == {
+        **{name: own[name] for name in ("resourceType", "status", "url", "content")},
+        "concept": [
+            {
+                "code": "a",
+                "display": "A",
+                "designation": [{"language": "zh", "value": "zh"}],
+                "concept": [{"code": "b"}],
+            }
+        ],
+    }
