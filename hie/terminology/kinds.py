@@ -51,6 +51,11 @@ class Kind:
     is_plain: bool = False
     columns: dict[str, tuple[str, ...]] = field(default_factory=lambda: COLUMNS)
 
+    @property
+    def all_codes(self) -> str:
+        """The value set of all codes: as FHIR names it (http://loinc.org/vs), else by the system's own url."""
+        return self.value_set or f"{self.url}?fhir_vs"
+
 
 def _national(number: int) -> str:
     return f"{NATIONAL}.{number}"
@@ -102,7 +107,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "loinc", "http://loinc.org", "检验项目 LOINC（节选）", "LOINC, a choice of codes", "sample",
             "LOINC, Regenstrief Institute and LOINC Committee; the codes the sample's laboratories use",
-            re.compile(r"[0-9]{1,7}-[0-9]"), "loinc.csv", "fragment",
+            re.compile(r"[0-9]{1,7}-[0-9]"), "loinc.csv", "fragment", "http://loinc.org/vs",
         ),
         Kind(
             "icd10-sample", ICD10, "疾病诊断编码 ICD-10（节选）", "ICD-10, a choice of codes", "sample",

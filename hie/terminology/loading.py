@@ -67,7 +67,7 @@ def load_table(
         name=kind.title_en,
         title=kind.title,
         content=kind.content,
-        value_set=kind.value_set,
+        value_set=kind.all_codes,
         source=kind.source,
         digest=digest,
     )
@@ -124,5 +124,5 @@ def _known(session: Session, url: str, version: str) -> CodeSystem | None:
 
 
 def _digest(raw: bytes, kind: Kind, columns: Mapping[str, str]) -> str:
-    head = repr((kind.url, kind.title, kind.content, kind.value_set, sorted(columns.items())))
+    head = repr((kind.url, kind.title, kind.content, kind.all_codes, sorted(columns.items())))
     return sha256(head.encode() + raw).hexdigest()

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from esb.fhir.validation import is_valid
-from hie.schema import AuditEventRow
-from hie.terminology.kinds import KINDS
+from hie.schema import AuditEventRow, CodeSystem
+from hie.terminology.kinds import BASE, KINDS, Kind
 from hie.terminology.loading import load_base
 from tests.hub_world import Caller, is_outcome
 
@@ -398,6 +398,19 @@ def test_a_wrong_question_is_refused_with_what_to_do(terms: Caller, path: str, s
     assert answer.status_code == status, answer.text
     assert is_outcome(answer)
     assert text in answer.text
+
+
+@pytest.mark.parametrize("kind", BASE, ids=lambda kind: kind.name)
+def test_every_table_names_a_value_set_of_all_its_codes(app: Flask, terms: Caller, kind: Kind):
+    with Session(app.extensions["hie"].engine) as session:
+        system = session.scalars(
+            sa.select(CodeSystem).where(CodeSystem.url == kind.url, CodeSystem.is_current)
+        ).one()
+        named, size = system.value_set, system.concepts
+    assert named
+    expansion = get(terms, "ValueSet/$expand", url=named, count="3").get_json()["expansion"]
+    assert (expansion["total"], len(expansion["contains"])) == (size, 3)
+    assert {one["system"] for one in expansion["contains"]} == {kind.url}
 
 
 def test_a_deleted_value_set_is_no_longer_expanded(terms: Caller):
