@@ -27,9 +27,9 @@ MOST_LOOKUPS = 500  # statements; `*` takes about a hundred a round
 MOST_SECONDS = 10  # that all of it may take, should the machine be very slow
 CUT = Issue(
     "_include",
-    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_BYTES >> 20} MB, {MOST_ROUNDS} rounds, "
-    f"{MOST_LOOKUPS} look-ups and {MOST_SECONDS} seconds that a page brings along; the rest is left out. Ask "
-    "for a smaller page with _count, or name what is needed.",
+    f"_include: there is more than the {MOST_INCLUDED} resources, {MOST_BYTES >> 20} MB, {MOST_ROUNDS} "
+    f"rounds, {MOST_LOOKUPS} look-ups and {MOST_SECONDS} seconds that a page brings along; the rest is left "
+    "out. Ask for a smaller page with _count, or name what is needed.",
     "too-costly",
 )
 # As it is stored; what another server keeps is not brought along.

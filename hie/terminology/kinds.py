@@ -53,7 +53,7 @@ class Kind:
 
     @property
     def all_codes(self) -> str:
-        """The value set of all codes: as FHIR names it (http://loinc.org/vs), else by the system's own url."""
+        """The value set of all codes: as FHIR names it (http://loinc.org/vs), else by the system's url."""
         return self.value_set or f"{self.url}?fhir_vs"
 
 
