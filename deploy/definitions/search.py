@@ -1,7 +1,8 @@
 """Search parameters and the patient compartment as lists of element paths (FHIR R4, search.html).
 
 A compiled path is `{"steps": [...], "type": leaf type}` with, where they apply, `target` (the type that
-`resolve()` must give) and `exists`. A step is an element's JSON key, `[0]` (the first only) or
+`resolve()` must give), `exists` and `systems` (of a code: its codes by their system). A step is an
+element's JSON key, `[0]` (the first only) or
 `?key=value` (those whose element has this value).
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from deploy.definitions.corrections import COMPONENTS, NOT_R4_PARAMETERS, NOT_R4_TYPES
 from deploy.definitions.elements import Definitions
 from deploy.definitions.region import OWN, SAME, url_of
+from deploy.definitions.valuesets import Expansion, ValueSets
 
 Path = dict[str, Any]
 
@@ -108,7 +110,9 @@ def _step(definitions: Definitions, at: str, name: str, cast: str) -> list[tuple
     ]
 
 
-def search_parameters(definitions: Definitions, published: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def search_parameters(
+    definitions: Definitions, value_sets: ValueSets, published: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Return type -> code -> parameter; parameters of every resource stand under "Resource"."""
     by_url = {parameter["url"]: parameter for parameter in published}
     out: dict[str, dict[str, Any]] = {"Resource": {}}
@@ -123,7 +127,27 @@ def search_parameters(definitions: Definitions, published: list[dict[str, Any]])
             if compiled["paths"]:
                 out.setdefault(owner, {})[parameter["code"]] = compiled
     _add_the_regions(definitions, out)
+    for type_, parameters in out.items():
+        for path in (path for parameter in parameters.values() for path in parameter["paths"]):
+            if path["type"] == "code" and (
+                systems := _systems(definitions, value_sets, type_, path["steps"])
+            ):
+                path["systems"] = systems
     return {type_: dict(sorted(codes.items())) for type_, codes in sorted(out.items())}
+
+
+def _systems(
+    definitions: Definitions, value_sets: ValueSets, type_: str, steps: list[str]
+) -> Expansion | None:
+    """Return the codes that an element may have, by their system, which a code does not state itself."""
+    at, value_set = type_, None
+    for step in steps:
+        if step[0] not in "?[":
+            found = definitions.child(at, step)
+            if found is None:
+                return None
+            value_set, at = found[0].value_set, found[1]
+    return value_sets.expand(value_set) if value_set else None
 
 
 def _add_the_regions(definitions: Definitions, out: dict[str, dict[str, Any]]) -> None:

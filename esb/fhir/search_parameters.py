@@ -8,7 +8,7 @@ region's own have a canonical; where one is another name of a published one, it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from esb.fhir.definitions import load
@@ -30,6 +30,8 @@ class Path:
     target: str | None = None  # only references to this type
     exists: bool = False  # the value is whether the element is there and not false
     from_resource: bool = False  # in a composite: from the resource, not from the root
+    # Of a code: the codes of each system it may be of.
+    systems: tuple[tuple[str, frozenset[str]], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +121,15 @@ def _parameter(code: str, raw: dict[str, Any]) -> Parameter:
 
 
 def _paths(raw: list[dict[str, Any]]) -> tuple[Path, ...]:
-    return tuple(Path(**path | {"steps": tuple(path["steps"])}) for path in raw)
+    return tuple(
+        Path(
+            **path
+            | {
+                "steps": tuple(path["steps"]),
+                "systems": tuple(
+                    (system, frozenset(codes)) for system, codes in path.get("systems", {}).items()
+                ),
+            }
+        )
+        for path in raw
+    )

@@ -113,7 +113,7 @@ def _by_identifier(type_: str, parameter: Parameter, values: Sequence[str], how:
     wanted = []
     for path in parameter.paths:
         name = definitions.path_name(type_, path) + ":identifier"
-        wanted += [coded(name, path, value) for value in values]
+        wanted += [token for value in values for token in coded(name, path, value)]
     return has_any(wanted, how)
 
 

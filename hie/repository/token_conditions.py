@@ -30,6 +30,8 @@ from hie.schema.repository import Resource, ResourceKey, SearchText
 MOST_CODES = 50_000
 # Types whose system is implied by the element.
 WITHOUT_SYSTEM = frozenset({"code", "ContactPoint", "boolean", "id", "string", "uri"})
+SPECIAL = "http://terminology.hl7.org/CodeSystem/special-values"
+IMPLIED = {"boolean": ((SPECIAL, frozenset({"true", "false"})),)}
 CODED = frozenset({"CodeableConcept", "Coding", "code"})
 SHOWN = frozenset({"CodeableConcept", "Coding", "Identifier"})
 # What each modifier is for.
@@ -63,7 +65,7 @@ def by_token(
             if path.exists and value == "false":
                 absent.append(not_(has_any([tokens.by_code(name, "true")], how)))
             else:
-                wanted.append(coded(name, path, value))
+                wanted += coded(name, path, value)
     found = any_of([has_any(wanted, how), *absent])
     return not_(found) if modifier == "not" else found
 
@@ -74,16 +76,37 @@ def token_modifiers(parameter: Parameter) -> tuple[str, ...]:
     return tuple(name for name, readable in READ_FROM.items() if types & readable)
 
 
-def coded(name: str, path: Path, value: str) -> int:
-    """Return the token of `[system]|code` or `code` at an element."""
+def coded(name: str, path: Path, value: str) -> list[int]:
+    """Return the tokens of `[system]|code` or `code` at an element."""
     system, bar, code = split_bar(value)
     if path.type == "ContactPoint":
-        return tokens.by_call(name, code)
-    if not bar or path.type in WITHOUT_SYSTEM:
-        return tokens.by_code(name, code)
+        return [tokens.by_call(name, code)]
+    if not bar:
+        return [tokens.by_code(name, code)]
+    if not code and path.type not in WITHOUT_SYSTEM:
+        return [tokens.by_system(name, system)]
+    return coded_as(name, path, system, code)
+
+
+def coded_as(name: str, path: Path, system: str, code: str) -> list[int]:
+    """Return the tokens of a code of a system at an element."""
+    if path.type in WITHOUT_SYSTEM:
+        return [tokens.by_code(name, one) for one in implied(path, system, code)]
+    return [tokens.by_system_and_code(name, system, code)]
+
+
+def implied(path: Path, system: str, code: str) -> Iterable[str]:
+    """Return the codes that `system|code` stands for at an element whose system is that of its value set.
+
+    Where that is not known, as of languages and media types, the code alone counts.
+    """
+    known = dict(path.systems or IMPLIED.get(path.type, ()))
+    if not system or not known:
+        return (code,)
+    codes = known.get(system, frozenset())
     if not code:
-        return tokens.by_system(name, system)
-    return tokens.by_system_and_code(name, system, code)
+        return sorted(codes)
+    return (code,) if code.lower() in {one.lower() for one in codes} else ()
 
 
 def _with_text(type_: str, parameter: Parameter, values: Sequence[str], how: Manner) -> Condition:
@@ -156,10 +179,7 @@ def _one_of(type_: str, parameter: Parameter, codes: Codes, how: Manner) -> Cond
             continue
         name = definitions.path_name(type_, path)
         for system, code in codes:
-            is_bare = path.type in WITHOUT_SYSTEM
-            wanted.add(
-                tokens.by_code(name, code) if is_bare else tokens.by_system_and_code(name, system, code)
-            )
+            wanted.update(coded_as(name, path, system, code))
     if len(wanted) > MOST_CODES:
         raise NotSupported(f"{parameter.code}: more than {MOST_CODES} codes are meant; ask for fewer.")
     return has_any(sorted(wanted), how) if wanted else false()
