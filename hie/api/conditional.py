@@ -118,7 +118,7 @@ def read(session: Session, type_: str, criteria: str) -> Conditions:
     """Return the conditions that criteria stand for. Raises: NotValid, also for none at all."""
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
-    how = Reading(asking.hub().config.zone, True, lambda _: true(), session)
+    how = Reading(asking.hub().config.zone, True, lambda _: true(), session, asking.now())
     pairs = pairs_of(criteria)
     with bounded(session, pairs):
         query = parse(type_, pairs, how)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import (
@@ -55,18 +55,19 @@ class Reading:
     """How parameters are read.
 
     strict: refuse what is not understood (Prefer: handling=strict) instead of remarking on it.
-    reach: the policy's condition for a type that a chain goes through. hops: made so far.
+    reach: the policy's condition for a type that a chain goes through. now: see `Manner`. hops: made so far.
     """
 
     zone: tzinfo
     strict: bool
     reach: Reach
     session: Session
+    now: datetime | None = None
     hops: int = field(default=0)
 
-    def manner(self) -> Manner:
-        """Return how conditions are made of all resources of a type."""
-        return Manner(self.zone, session=self.session, frequent=frequent_tokens(self.session))
+    def manner(self, *, within_patients: bool = False) -> Manner:
+        """Return how conditions are made."""
+        return Manner(self.zone, within_patients, self.session, frequent_tokens(self.session), self.now)
 
     def hop(self, name: str) -> None:
         """Count a hop. Raises: Unknown if the search has too many."""

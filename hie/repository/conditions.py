@@ -79,7 +79,7 @@ def condition(type_: str, parameter: Parameter, modifier: str, raw: str, how: Ma
         return by_id(type_, values, modifier)
     if parameter.code == "_lastUpdated":
         refuse(parameter.code, modifier)
-        return or_(*(at(parameter, value, how.zone, Resource.updated_at) for value in values))
+        return or_(*(at(parameter, value, how, Resource.updated_at) for value in values))
     build = KINDS.get(parameter.kind)
     if build is None:
         raise NotSupported(f"{parameter.code}: {parameter.kind} parameters are not answered here.")

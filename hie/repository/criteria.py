@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from urllib.parse import parse_qsl
 
 from sqlalchemy import ColumnElement, and_
@@ -29,7 +29,7 @@ def condition(
     Raises: NotValid, NotSupported for what cannot be searched by, and for what shapes an answer (_sort ...).
     """
     type_, params = split(criteria)
-    how = Reading(zone, True, lambda _: where, session)
+    how = Reading(zone, True, lambda _: where, session, datetime.now(UTC))
     query: Query = parse(type_, params, how)
     if query.sort or query.includes or query.revincludes or query.only_count or query.total:
         raise NotValid("Criteria filter; leave out _sort, _include, _revinclude, _summary and _total.")

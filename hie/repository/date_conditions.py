@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, or_
@@ -22,7 +22,7 @@ PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d.*)")
 def by_date(type_: str, parameter: Parameter, modifier: str, values: Sequence[str], how: Manner) -> Condition:
     """Return the condition of a date parameter; values are ranges, and so is what is asked for."""
     refuse(parameter.code, modifier)
-    spans = [_widened(*_prefixed(parameter, value, how.zone)) for value in values]
+    spans = [_widened(*_prefixed(parameter, value, how.zone), how.now) for value in values]
     if parameter.code == definitions.primary_date(type_):
         return any_of([Shaped(BY_MAIN_DATE[prefix], wanted) for prefix, wanted in spans])
     within = or_(*(COMPARISONS[prefix](*wanted, SearchDate.low, SearchDate.high) for prefix, wanted in spans))
@@ -53,12 +53,15 @@ def _prefixed(parameter: Parameter, value: str, zone: tzinfo) -> tuple[str, Rang
     return found[1] or "eq", wanted
 
 
-def _widened(prefix: str, wanted: Range) -> tuple[str, Range]:
-    """Return a prefix with its range, which `ap` widens by a tenth at each end, within what a date can be."""
+def _widened(prefix: str, wanted: Range, now: datetime | None) -> tuple[str, Range]:
+    """Return a prefix with its range; `ap` widens it at each end by a tenth of the days to now, or of itself.
+
+    Within what a date can be; the same from page to page, as what a day adds is added once.
+    """
     if prefix != "ap":
         return prefix, wanted
     start, end = wanted
-    tenth = (end - start) / 10
+    tenth = (end - start) / 10 if now is None else timedelta(days=abs(now - start).days) / 10
     return prefix, (start - min(tenth, start - EARLIEST), end + min(tenth, LATEST - end))
 
 
@@ -83,9 +86,9 @@ def _by_main_date(prefix: str, start: Any, end: Any) -> ColumnElement[bool]:
 BY_MAIN_DATE = {prefix: Shape(_by_main_date, (prefix,), (INSTANT, INSTANT)) for prefix in COMPARISONS}
 
 
-def at(parameter: Parameter, value: str, zone: tzinfo, column: Any) -> Condition:
+def at(parameter: Parameter, value: str, how: Manner, column: Any) -> Condition:
     """Return the condition that an instant in a column is as a date parameter's value says."""
-    prefix, (start, end) = _prefixed(parameter, value, zone)
+    prefix, (start, end) = _widened(*_prefixed(parameter, value, how.zone), how.now)
     return {
         "eq": and_(column >= start, column < end),
         "ne": or_(column < start, column >= end),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, any_, cast, func, select, text
@@ -31,12 +31,14 @@ class Manner:
         list of everything with a frequent code, which the token index would read, grows with the region.
     session: where code systems and the index's texts are looked up.
     frequent: tokens that many resources carry; none where that is not known.
+    now: what `ap` measures how far a date lies away from.
     """
 
     zone: tzinfo
     within_patients: bool = False
     session: Session | None = None
     frequent: frozenset[int] = frozenset()
+    now: datetime | None = None
 
     def lookup(self, code: str) -> Session:
         """Return the session to look something up in. Raises: NotSupported where there is none."""

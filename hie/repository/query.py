@@ -12,7 +12,6 @@ from hie.errors import NotValid
 from hie.repository.chains import Reading, criterion
 from hie.repository.conditions import check_effort, is_within_patients
 from hie.repository.controls import CONTROLS
-from hie.repository.frequency import frequent_tokens
 from hie.repository.matching import MOST_VALUES, Condition, Manner, bad_value, split_values
 from hie.repository.unknown import INSTEAD, Unknown, WrongModifier, no_parameter, unknown
 from hie.repository.wanted import Query, Target
@@ -39,7 +38,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
     types = query.target.types
     check_effort(types, params)
     within = len(types) == 1 and any(_is_within_patients(types[0], *pair) for pair in params)
-    manner = Manner(how.zone, within, how.session, frequent_tokens(how.session))
+    manner = how.manner(within_patients=within)
     for name, value in params:
         check_text(name)
         check_text(value)

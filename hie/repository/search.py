@@ -88,7 +88,7 @@ class Search:
 
     def reading(self, *, strict: bool) -> Reading:
         """Return how the parameters are read."""
-        return Reading(self.zone, strict, self.reach or (lambda _: self.where), self.session)
+        return Reading(self.zone, strict, self.reach or (lambda _: self.where), self.session, self.now)
 
 
 class Snapshot(UserDefinedType[str]):

@@ -40,7 +40,7 @@ def births(session: Session) -> Session:
         ("lt0001-01-01", set()),
         ("0002", {"second"}),
         ("gt0001", {"second", "now", "beside", "last"}),
-        ("ap9999-12-31", {"last"}),
+        ("ap9999-12-31", {"beside", "last"}),
     ],
 )
 def test_the_ends_of_time_are_dates_like_others(births: Session, value: str, expected: set[str]) -> None:
@@ -112,3 +112,24 @@ def test_tokens_are_found_whatever_their_case_and_ids_and_addresses_as_written(
     written: Session, type_: str, name: str, value: str, expected: set[str]
 ) -> None:
     assert ids(written, type_, (name, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        # Sixteen years back from March 2026: 1.6 years to each side.
+        ("ap2010-03-01", {"2009", "2010", "2011"}),
+        ("ap2010", {"2009", "2010", "2011", "2012"}),
+        ("ap2026-03-01", {"2026"}),
+        # Ten years ahead: one year to each side.
+        ("ap2036-03-01", {"2035", "2036", "2037"}),
+        ("ap0001", {"0001"}),
+    ],
+)
+def test_a_date_is_approximate_by_a_tenth_of_the_time_that_lies_between_it_and_now(
+    session: Session, value: str, expected: set[str]
+) -> None:
+    for year in (2008, 2009, 2010, 2011, 2012, 2025, 2026, 2034, 2035, 2036, 2037):
+        keep(session, {"resourceType": "Patient", "id": str(year), "birthDate": f"{year}-03-01"})
+    keep(session, {"resourceType": "Patient", "id": "0001", "birthDate": "0001-01-01"})
+    assert ids(session, "Patient", ("birthdate", value)) == expected
