@@ -82,3 +82,14 @@ def span_of(value: Any, zone: tzinfo) -> Range | None:
     if not ranges:
         return None
     return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def first_of(resource: dict[str, Any], *paths: str) -> str | None:
+    """Return the first date found at `paths`; a Period gives its start, else its end."""
+    for path in paths:
+        value = resource.get(path)
+        if isinstance(value, dict):
+            value = value.get("start") or value.get("end")
+        if isinstance(value, str):
+            return value
+    return None

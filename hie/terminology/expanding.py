@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
+from sqlalchemy import ColumnElement, Subquery, and_, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from hie.schema import CodeSystem
@@ -85,8 +85,10 @@ def _conditions(found: Subquery, wanted: Wanted) -> Iterator[ColumnElement[bool]
         yield found.c.active
     if wanted.leave_out_abstract:
         yield ~found.c.abstract
-    if wanted.leave_out_systems:
-        yield found.c.system.not_in(wanted.leave_out_systems)
+    for canonical in wanted.leave_out_systems:
+        system, _, version = canonical.partition("|")
+        is_of_it = found.c.system == system
+        yield not_(and_(is_of_it, found.c.version == version) if version else is_of_it)
 
 
 def _is_found_by(found: Subquery, word: str) -> ColumnElement[bool]:
@@ -104,9 +106,7 @@ def holds(session: Session, compose: dict[str, Any], system: str | None, code: s
     """
     with bounded(session):
         found = members(session, compose).subquery()
-        is_meant = (
-            found.c.code == code if system is None else and_(found.c.system == system, found.c.code == code)
-        )
+        is_meant = _is_code(session, found, system, code)
         rows = session.execute(select(found).where(is_meant)).mappings().all()
     if not rows and _holds_all_units(session, compose, system):
         ucum_system = named(session, CodeSystem, ucum.SYSTEM)
@@ -125,6 +125,16 @@ def holds(session: Session, compose: dict[str, Any], system: str | None, code: s
         )
         for row in rows
     ]
+
+
+def _is_code(session: Session, found: Subquery, system: str | None, code: str) -> ColumnElement[bool]:
+    """Return the condition that a row is a code, with the case that its system minds or does not."""
+    if system is None:
+        return found.c.code == code
+    known = named(session, CodeSystem, system)
+    is_minded = known is None or known.is_case_sensitive
+    same = found.c.code == code if is_minded else func.lower(found.c.code) == code.lower()
+    return and_(found.c.system == system, same)
 
 
 def _holds_all_units(session: Session, compose: dict[str, Any], system: str | None) -> bool:

@@ -546,3 +546,21 @@ def test_a_supplement_is_no_code_system_of_its_own(terms: Caller):
     assert terms("PUT", "/CodeSystem/more", supplement).status_code == 201
     answer = get(terms, "ValueSet/$expand", url="urn:more?fhir_vs")
     assert answer.status_code == 422 and is_outcome(answer)
+
+
+def test_a_code_system_that_minds_no_case_does_not_in_value_sets_either(terms: Caller):
+    system: Json = {"resourceType": "CodeSystem", "id": "loose", "url": "urn:loose", "status": "active"}
+    system |= {"content": "complete", "caseSensitive": False, "version": "1", "concept": [{"code": "Alpha"}]}
+    assert terms("PUT", "/CodeSystem/loose", system).status_code in (200, 201)
+    for code, expected in (("alpha", True), ("ALPHA", True), ("beta", False)):
+        asked = {"url": "urn:loose?fhir_vs", "system": "urn:loose", "code": code}
+        assert told(get(terms, "ValueSet/$validate-code", **asked), "result") is expected
+
+
+@pytest.mark.parametrize(("excluded", "left"), [("urn:loose", 0), ("urn:loose|1", 0), ("urn:loose|2", 1)])
+def test_a_version_of_a_code_system_can_be_left_out(terms: Caller, excluded: str, left: int):
+    system: Json = {"resourceType": "CodeSystem", "id": "loose", "url": "urn:loose", "status": "active"}
+    system |= {"content": "complete", "caseSensitive": False, "version": "1", "concept": [{"code": "Alpha"}]}
+    assert terms("PUT", "/CodeSystem/loose", system).status_code in (200, 201)
+    answer = get(terms, "ValueSet/$expand", url="urn:loose?fhir_vs", exclude_system=excluded)
+    assert answer.get_json()["expansion"]["total"] == left

@@ -8,11 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from hie.repository.dates import first_of
 from hie.services.lookup.codes import code, key, local_id, words
 from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
 from hie.services.lookup.units import unit_key
-from hie.services.lookup.when import FAR_OFF, LONG_AGO, first_of, instant, written
+from hie.services.lookup.when import FAR_OFF, LONG_AGO, instant, written
 
 # FHIR v3-ObservationInterpretation: our flag. It is shown as an arrow and a word, not by colour alone.
 FLAGS = {

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from hie.repository.dates import first_of
 from hie.services.lookup.codes import code, key, local_id, words
 from hie.services.lookup.sources import Holdings, Json
-from hie.services.lookup.when import FAR_OFF, LONG_AGO, first_of, instant
+from hie.services.lookup.when import FAR_OFF, LONG_AGO, instant
 
 TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 OVER = frozenset({"completed", "stopped", "cancelled", "ended", "not-taken", "declined", "not-done"})

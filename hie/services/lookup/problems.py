@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hie.repository.dates import first_of
 from hie.services.lookup.codes import code, key, status, words
 from hie.services.lookup.sources import Holdings, Json
-from hie.services.lookup.when import LONG_AGO, first_of, instant
+from hie.services.lookup.when import LONG_AGO, instant
 
 GONE = frozenset({"inactive", "remission", "resolved"})
 VOID = frozenset({"entered-in-error", "refuted"})

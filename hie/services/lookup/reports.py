@@ -10,10 +10,11 @@ from datetime import datetime
 from html import unescape
 
 from esb.blobs import URL
+from hie.repository.dates import first_of
 from hie.services.lookup.codes import code, local_id, words
 from hie.services.lookup.corrections import OldValue, fate, old_values
 from hie.services.lookup.sources import Holdings, Json
-from hie.services.lookup.when import first_of, instant, written
+from hie.services.lookup.when import instant, written
 
 # HL7 table 0074, the sections of a laboratory.
 LABORATORY = frozenset(

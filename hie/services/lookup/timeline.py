@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
+from hie.repository.dates import first_of
 from hie.services.lookup.codes import code, in_words, local_id, words
 from hie.services.lookup.laboratory import Test
 from hie.services.lookup.reports import Report, is_examination
 from hie.services.lookup.sources import Holdings, Json
-from hie.services.lookup.when import first_of, instant, written
+from hie.services.lookup.when import instant, written
 
 # v3-ActCode of Encounter.class: our kind.
 CLASSES = {

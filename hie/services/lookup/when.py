@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime, tzinfo
-from typing import Any
 
 from hie.repository.dates import EARLIEST, LAST_YEAR, span
 
@@ -28,17 +27,6 @@ def written(text: str | None, zone: tzinfo) -> str:
     if len(text) <= _DAY or moment in (LONG_AGO, FAR_OFF):
         return text[:_DAY]
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
-
-
-def first_of(resource: dict[str, Any], *paths: str) -> str | None:
-    """Return the first date found at `paths`; a Period gives its start, else its end."""
-    for path in paths:
-        value = resource.get(path)
-        if isinstance(value, dict):
-            value = value.get("start") or value.get("end")
-        if isinstance(value, str):
-            return value
-    return None
 
 
 def age_years(born: date, today: date) -> int:

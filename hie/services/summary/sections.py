@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from hie.repository.dates import EARLIEST, span
+from hie.repository.dates import EARLIEST, first_of, span
 
 Json = dict[str, Any]
 RECENT = timedelta(days=365)
@@ -70,13 +70,7 @@ def codes(concept: Any) -> set[str]:
 
 def when(resource: Json) -> str:
     """Return the date of an item as written, '' if it has none."""
-    for name in DATES:
-        value = resource.get(name)
-        if isinstance(value, dict):
-            value = value.get("start") or value.get("end")
-        if value:
-            return str(value)
-    return ""
+    return first_of(resource, *DATES) or ""
 
 
 def moment(resource: Json, zone: tzinfo) -> datetime | None:
