@@ -59,7 +59,7 @@ def _carriers(outcomes: Sequence[Outcome]) -> dict[int, set[str]]:
 
 
 def _may_match(item: Asked, outcomes: Sequence[Outcome], carriers: dict[int, set[str]]) -> set[str]:
-    """Return the ids of the resources that have the tokens a condition asks for, which are nearly always none."""
+    """Return the ids of the resources that have the tokens a condition asks for; nearly always none."""
     found = {outcome.id for outcome in outcomes}
     if conditional.is_plain(item.criteria or ""):
         for condition in item.conditions:

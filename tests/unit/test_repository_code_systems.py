@@ -1,4 +1,4 @@
-"""A code, a flag: their system is that of their value set, though they do not state it (R4 search.html#token)."""
+"""A code, a flag: their system is that of their value set, though they do not state it (R4 search.html)."""
 
 from zoneinfo import ZoneInfo
 
