@@ -22,7 +22,7 @@ from hie.api.asking import ReadOnly
 from hie.api.failures import as_hie_error
 from hie.config import Config
 from hie.directory.own_keys import read_own_keys
-from hie.errors import Issue, Malformed, NotAuthenticated, NotNow, NotPermitted, without_text
+from hie.errors import Issue, Malformed, NotAuthenticated, NotNow, NotPermitted, TooManyTries, without_text
 from hie.repository.blobs import put_blob, read_blob
 from hie.security import audit
 from hie.security.access import ACTOR, Access, access, access_of
@@ -147,8 +147,8 @@ def answer_error(error: Exception) -> Response:
     response = Response(dumps(operation_outcome(issues)), known.http, content_type=FHIR_JSON)
     if isinstance(known, NotAuthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="hie"'
-    if isinstance(known, NotNow):
-        response.headers["Retry-After"] = "2"
+    if isinstance(known, NotNow | TooManyTries):
+        response.headers["Retry-After"] = "2" if isinstance(known, NotNow) else "60"
     if known.http == 405:  # RFC 9110 §15.5.6
         methods = known.methods if isinstance(known, ReadOnly) else getattr(error, "valid_methods", None)
         response.headers["Allow"] = ", ".join(sorted(methods or ()))

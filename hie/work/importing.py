@@ -38,6 +38,7 @@ from hie.services.exports import files, jobs
 from hie.services.exports.writing import Cancelled
 
 AT_ONCE = 500
+MOST_BYTES = 32 << 20  # of lines at once, unless one alone has more
 PIECE = 1 << 20
 TIMEOUT_S = 60
 GZIP = b"\x1f\x8b"
@@ -88,7 +89,7 @@ def _batches(file: BinaryIO, longest: int, position: Position) -> Iterator[list[
 
     Raises: Unreadable.
     """
-    line, batch = position.line, list[Line]()
+    line, size, batch = position.line, 0, list[Line]()
     with _readable():
         file.seek(position.offset)
     while raw := _line(file, longest + 1):
@@ -99,9 +100,10 @@ def _batches(file: BinaryIO, longest: int, position: Position) -> Iterator[list[
             batch.append((line, None))
         elif raw.strip():
             batch.append((line, raw))
-        if len(batch) >= AT_ONCE:
+            size += len(raw)
+        if len(batch) >= AT_ONCE or size >= MOST_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

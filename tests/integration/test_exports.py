@@ -96,6 +96,16 @@ def test_a_kick_off_is_followed_to_a_manifest_of_files_that_hold_the_stored_byte
     assert gzip.decompress(zipped.data) == plain.data
 
 
+def test_who_asks_for_too_much_at_once_is_told_to_come_back(app: Flask) -> None:
+    call = Caller(app, "bench")
+    mine = [start(call, "/$export?_type=Patient") for _ in range(jobs.MOST_OPEN)]
+    refused = call("GET", "/$export?_type=Patient", **WAIT)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    assert Caller(app, "h01")("GET", "/$export?_type=Patient", **WAIT).status_code == 202
+    assert call("DELETE", mine[0]).status_code == 202
+    assert start(call, "/$export?_type=Patient")
+
+
 def test_who_polls_without_pause_is_told_to_wait(app: Flask) -> None:
     call = Caller(app, "bench")
     job = start(call, "/$export")

@@ -27,6 +27,7 @@ from hie.directory.clients import put_client
 from hie.errors import Conflict, NotNow
 from hie.schema import AuditEventRow, Job, Resource, ResourceHistory
 from hie.schema.directory import Facility
+from hie.work import importing
 from hie.work.process import RUNS, work_once
 from tests.hub_world import SECRET, Caller, Json, created, entry, ids, patient, transaction
 
@@ -137,6 +138,43 @@ def test_files_are_taken_in_and_what_is_wrong_is_told_line_by_line(
     assert [one["inputUrl"] for one in found["output"]] == [f"file://{local}", f"{site}/more.ndjson.gz"]
     said = [one["issue"][0]["diagnostics"] for one in lines(call, found["output"])]
     assert said == ["2 stored, 4 refused", "1 stored, 0 refused"]
+
+
+def test_few_large_lines_are_written_at_once(
+    app: Flask, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Caller(app, "bench")
+    local = written(
+        outside / "Patient.ndjson", [patient(str(n), "王" * 5000) | {"id": f"l{n}"} for n in range(9)]
+    )
+    taken: list[int] = []
+    take_in = importing._take_in
+
+    def counted(*given: Any) -> None:
+        taken.append(len(given[4]))
+        take_in(*given)
+
+    monkeypatch.setattr(importing, "_take_in", counted)
+    monkeypatch.setattr(importing, "MOST_BYTES", 50_000)
+    finished(app, call, call("POST", "/$import", asked(("Patient", f"file://{local}")), **WAIT))
+    assert len(ids(call("GET", "/Patient?_count=20"))) == 9
+    assert (sum(taken), max(taken) < 4) == (9, True)
+
+
+def test_a_packed_line_without_end_is_refused_and_the_next_one_taken(app: Flask, outside: Path) -> None:
+    call = Caller(app, "bench")
+    bomb = gzip.compress(b" " * 3 * app.extensions["hie"].config.max_body + b"\n")
+    good = gzip.compress(json.dumps(patient("1") | {"id": "after"}).encode() + b"\n")
+    (outside / "bomb.ndjson.gz").write_bytes(bomb + good)
+    found = finished(
+        app,
+        call,
+        call("POST", "/$import", asked(("Patient", f"file://{outside}/bomb.ndjson.gz")), **WAIT),
+    )
+    assert [one["issue"][0]["diagnostics"].partition(":")[0] for one in lines(call, found["error"])] == [
+        "line 1"
+    ]
+    assert ids(call("GET", "/Patient")) == ["after"]
 
 
 def test_the_same_import_again_makes_no_version_and_a_person_is_identified(app: Flask, outside: Path) -> None:
