@@ -47,8 +47,9 @@ def summary(type_: str, id_: str | None = None) -> Response:
         id_ = id_ or _with_identifier(session, given["identifier"][0], decision, reach)
         found = read.read(session, "Patient", id_, decision.where)
         compartments = compartments_around(session, id_, reach.people) or [id_]
-        record = gather(session, found, compartments, reach.where, answers.base(), asking.hub().config.zone)
-        content = lexemes.dumps(document(record, asking.now()))
+        base, zone, now = answers.base(), asking.hub().config.zone, asking.now()
+        record = gather(session, found, compartments, reach.where, base, zone, now)
+        content = lexemes.dumps(document(record, now))
         audit.record_each(
             session,
             {id_, *compartments},

@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session
 
 from deploy.stack import postgres
 from deploy.stack.postgres import Cluster, binaries
-from hie.schema import AuditEventRow
+from hie.schema import AuditEventRow, rebasing
+from hie.schema.base import Base
+from hie.schema.repository import Xid8
 from hie.work.process import work_once
 from tests.hub_world import Caller, Json, application, created, patient
 from tests.receiver import Receiver, receiving
@@ -76,6 +78,17 @@ def exported(app: Flask, call: Caller, path: str) -> tuple[set[str], str]:
     files = [call("GET", one["url"].partition("/fhir")[2]) for one in found["output"]]
     texts = [line for file in files for line in file.get_data(as_text=True).splitlines()]
     return {line.partition('"id":"')[2].partition('"')[0] for line in texts}, found["transactionTime"]
+
+
+def test_every_stored_transaction_id_is_known_to_the_rebase() -> None:
+    stored = {
+        (table.name, column.name)
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if isinstance(column.type, Xid8)
+    }
+    known = {(name, "xid") for name in rebasing.WRITTEN} | set(rebasing.MARKS.items()) | {("job", "snapshot")}
+    assert stored == known
 
 
 def test_after_a_restore_into_another_cluster_every_reader_goes_on_where_it_stood(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hie.services.summary.narrative import narrative
-from hie.services.summary.sections import MOST, SECTIONS, Item, chosen
+from hie.services.summary.sections import MOST, SECTIONS, Item, chosen, showable
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -32,6 +32,26 @@ def test_what_is_left_out_of_another_section_is_counted_and_told() -> None:
     assert (len(shown), left_out) == (MOST, 7)
     assert "另有 7 项未列出" in narrative(section, shown, left_out, {}, ZONE)["div"]
     assert "未列出" not in narrative(section, shown, 0, {}, ZONE)["div"]
+
+
+def test_of_a_long_record_no_more_is_kept_in_hand_than_some_section_may_show() -> None:
+    lab = {"status": "final", "category": [{"coding": [{"code": "laboratory"}]}]}
+    read = [
+        item(
+            "Observation",
+            n,
+            **lab,
+            code={"coding": [{"system": "urn:lab", "code": f"t{n % 7}"}]},
+            effectiveDateTime=f"20{n % 20 + 10}-0{n % 9 + 1}-01",
+        )
+        for n in range(900)
+    ]
+    read += [item("Procedure", n, code={"text": f"操作{n}"}) for n in range(MOST + 7)]
+    read += [item("Observation", n, status="entered-in-error") for n in range(900, 950)]
+    kept = showable(iter(read), NOW, ZONE)
+    assert len(kept) == 7 + MOST + 7
+    for section in SECTIONS:
+        assert chosen(section, kept, NOW, ZONE) == chosen(section, read, NOW, ZONE), section.key
 
 
 def day(back: int) -> str:

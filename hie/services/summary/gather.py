@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
 from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from hie.directory.facilities import facility_names
 from hie.repository.read import Stored
 from hie.schema.repository import NO_COMPARTMENT, Resource
 from hie.services.summary.document import Record
-from hie.services.summary.sections import TYPES, Item, Json
+from hie.services.summary.sections import TYPES, Item, Json, showable
 
 OUTSIDE = ("Device", "Location", "Medication", "Organization", "Practitioner", "PractitionerRole")
 
@@ -26,8 +26,9 @@ def gather(
     where: ColumnElement[bool],
     base: str,
     zone: tzinfo,
+    now: datetime,
 ) -> Record:
-    """Return the record of a person that a summary is made of.
+    """Return the record of a person that a summary is made of; what no section shows is not kept in hand.
 
     Args:
         patient: the one the summary is of. compartments: all Patients of the person.
@@ -38,7 +39,8 @@ def gather(
             Resource.compartment.in_(compartments), Resource.type.in_(TYPES), ~Resource.deleted, where
         )
     )
-    items = [Item(facility or "", lexemes.loads(content)) for facility, content in rows]
+    read = (Item(facility or "", lexemes.loads(content)) for facility, content in rows)
+    items = showable(read, now, zone)
     subject = Item(patient.facility or "", lexemes.loads(patient.content))
     others = _others(session, [subject, *items], compartments, where)
     return Record(subject, compartments, items, others, facility_names(session), base, zone)

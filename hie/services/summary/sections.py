@@ -93,7 +93,7 @@ def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo)
     found = [
         i for i in items if i.resource["resourceType"] in section.types and section.belongs(i.resource, now)
     ]
-    found.sort(key=lambda i: (moment(i.resource, zone) or EARLIEST, str(i.resource["id"])), reverse=True)
+    found.sort(key=lambda item: _age(item, zone), reverse=True)
     if section.by_code:
         newest: dict[str, Item] = {}
         for item in found:
@@ -101,6 +101,31 @@ def chosen(section: Section, items: Iterable[Item], now: datetime, zone: tzinfo)
         found = list(newest.values())
     shown = found[: section.most]
     return shown, len(found) - len(shown)
+
+
+def showable(items: Iterable[Item], now: datetime, zone: tzinfo) -> list[Item]:
+    """Return what of a record some section may show, as it is read: of a record of any length, not much.
+
+    `chosen` gives the same of these as of all: where the newest of each code counts, others are not kept.
+    """
+    kept: dict[tuple[str, str], Item] = {}
+    for item in items:
+        resource = item.resource
+        for section in SECTIONS:
+            if resource["resourceType"] not in section.types or not section.belongs(resource, now):
+                continue
+            key = (
+                section.key,
+                key_of(resource) if section.by_code else f"{resource['resourceType']}/{resource['id']}",
+            )
+            known = kept.get(key)
+            if known is None or _age(item, zone) > _age(known, zone):
+                kept[key] = item
+    return list({id(item): item for item in kept.values()}.values())
+
+
+def _age(item: Item, zone: tzinfo) -> tuple[datetime, str]:
+    return moment(item.resource, zone) or EARLIEST, str(item.resource["id"])
 
 
 def _is_meant(resource: Json) -> bool:
