@@ -100,12 +100,12 @@ def chunk(
         if not contents:
             return [], None
         last = sent.ntuples - 1
-        is_all = last + 1 == int(value(last, 3)) < limit
+        is_all = len(contents) < limit and sum(map(len, contents)) < MOST_BYTES
         return contents, None if is_all else (value(last, 0).decode(), value(last, 1).decode())
 
 
 def _up_to_bytes(ordered: Any) -> Any:
-    """Return the first of ordered rows that have room together, each with the number of all; at least one.
+    """Return the first of ordered rows that have room together, at least one.
 
     The length of a text is known without reading it.
     """
@@ -115,10 +115,9 @@ def _up_to_bytes(ordered: Any) -> Any:
     counted = select(
         *place,
         rows.c.content,
-        func.count().over().label("number"),
         (func.sum(size).over(order_by=place, rows=(None, 0)) - size).label("before"),
     ).subquery("counted")
-    columns = (counted.c.updated_at, counted.c.id, counted.c.content, counted.c.number)
+    columns = (counted.c.updated_at, counted.c.id, counted.c.content)
     fits = counted.c.before < MOST_BYTES
     return select(*columns).where(fits).order_by(counted.c.updated_at, counted.c.id)
 
