@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from flask import Blueprint, Response
 from sqlalchemy import select
@@ -86,7 +88,8 @@ def events(id_: str) -> Response:
         session.expunge(row)
         row.payload = payload
         body = notices.notification(row, answers.base(), "query-event", asking.now(), told)
-        _audit(session, "$events", id_, len(told))
+        numbers = [one.number for one in told] if payload not in delivering.SAYING_NOTHING else []
+        _audit(session, "$events", id_, len(told), delivering.whom(session, id_, numbers))
     return answers.answer(body)
 
 
@@ -99,9 +102,12 @@ def _number(asked: parameters.Values, name: str, default: int) -> int:
     return int(value)
 
 
-def _audit(session: Session, operation: str, id_: str | None, count: int) -> None:
-    audit.record(
+def _audit(
+    session: Session, operation: str, id_: str | None, count: int, patients: Sequence[str] = ()
+) -> None:
+    audit.record_each(
         session,
+        patients,
         actor=asking.actor(),
         action="R",
         operation=operation,

@@ -413,6 +413,30 @@ def test_an_endpoint_beside_the_listed_one_is_refused(app: Flask, receiver: Rece
     assert Caller(app, "bench")("POST", "/Subscription", asked).status_code == 403
 
 
+@pytest.mark.parametrize(("content", "named"), [("empty", False), ("id-only", True), ("full-resource", True)])
+def test_the_trail_says_whose_record_a_subscriber_was_told_of(
+    app: Flask, receiver: Receiver, content: str, named: bool
+) -> None:
+    call = Caller(app, "h01")
+    made = created(call, by_topic(receiver, "encounter-start", content))["id"]
+    turn(app)
+    subject = created(call, patient("1"))["id"]
+    created(call, encounter(subject, "in-progress"))
+    turn(app)
+    assert call("GET", f"/Subscription/{made}/$events").status_code == 200
+    with Session(app.extensions["hie"].engine) as session:
+        said = sa.select(AuditEventRow.operation, AuditEventRow.compartment).where(
+            AuditEventRow.operation.in_(("subscription.notify", "$events"))
+        )
+        told = [tuple(row) for row in session.execute(said.order_by(AuditEventRow.id))]
+    whose = subject if named else None
+    assert told == [
+        ("subscription.notify", None),
+        ("subscription.notify", whose),
+        ("$events", whose),
+    ], "the handshake names nobody"
+
+
 def test_a_deleted_subscription_is_told_nothing_more(app: Flask, receiver: Receiver) -> None:
     call = Caller(app, "bench")
     made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Engine, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
@@ -28,6 +28,7 @@ from hie.services.subscriptions.notices import Event
 log = structlog.get_logger(__name__)
 
 LONGEST = timedelta(hours=1)
+SAYING_NOTHING = ("none", "empty")  # payloads that name nobody
 MOST_FAILURES = 16  # the pauses double up to an hour: about six hours in all
 
 
@@ -84,8 +85,10 @@ def tell(engine: Engine, config: Config, id_: str, now: datetime) -> bool:
         elif failure is not None and not is_moved:
             _put_off(session, row, failure, config, now)
         owner = Actor("client", row.owner["client"], row.owner["facility"], "system", purpose="HOPERAT")
-        audit.record(
+        told = whom(session, id_, call.numbers) if row.payload not in SAYING_NOTHING else ()
+        audit.record_each(
             session,
+            told,
             actor=owner,
             action="R" if call.numbers else "E",
             operation="subscription.notify",
@@ -176,6 +179,19 @@ def _next_events(
                 content = contents.filled(content, contents.reader(config.blob_dir, config.key_dir))
             told.append(Event(one.number, one.at, one.type, one.id, one.version, content))
     return told
+
+
+def whom(session: Session, id_: str, numbers: Sequence[int]) -> Sequence[str]:
+    """Return the patients whose records some events are about."""
+    return session.scalars(
+        select(Resource.compartment)
+        .join(
+            SubscriptionEvent,
+            and_(SubscriptionEvent.type == Resource.type, SubscriptionEvent.id == Resource.id),
+        )
+        .where(SubscriptionEvent.subscription == id_, SubscriptionEvent.number.in_(numbers))
+        .distinct()
+    ).all()
 
 
 def content_of(session: Session, event: SubscriptionEvent, reader: Actor) -> bytes | None:
@@ -274,4 +290,5 @@ __all__: Sequence[str] = [
     "put_off",
     "state_as_resource",
     "tell",
+    "whom",
 ]
