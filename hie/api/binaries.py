@@ -31,7 +31,10 @@ from hie.security.policy import decide
 CONTEXT = "X-Security-Context"
 INLINE = 1 << 20  # what is larger is kept beside the database, sealed
 PIECE = 1 << 16
-MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
+NAME = r"[A-Za-z0-9!#$&^_.+-]{1,100}"
+MEDIA_TYPE = re.compile(f"{NAME}/{NAME}")
+# With what tells how to read it: text/plain; charset=gb18030 (RFC 9110 §8.3.1).
+WITH_PARAMETERS = re.compile(rf'{NAME}/{NAME}(?:; ?{NAME}=(?:{NAME}|"[ !#-\[\]-~]{{1,100}}")){{0,5}}')
 REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 
 
@@ -55,7 +58,7 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
     media_type = asking.media_type()
     if not MEDIA_TYPE.fullmatch(media_type):
         raise NotValid("The Content-Type of a Binary is a media type.")
-    if request.content_length is None and not asking.is_packed():
+    if "Transfer-Encoding" in request.headers and not asking.is_packed():
         raise asking.LengthRequired
     parts = asking.body_parts()
     start = b""
@@ -64,10 +67,13 @@ def resource_of_body(id_: str | None) -> dict[str, Any]:
         if len(start) > INLINE:
             break
     resource: dict[str, Any] = {"resourceType": BINARY} | ({"id": id_} if id_ else {})
-    resource["contentType"] = media_type
+    stated = request.headers.get("Content-Type", "").strip()
+    resource["contentType"] = stated if WITH_PARAMETERS.fullmatch(stated) else media_type
     context = request.headers.get(CONTEXT)
     if context:
         resource["securityContext"] = {"reference": context.removeprefix(answers.base() + "/")}
+    if not start:  # R4 knows no empty value
+        return resource
     if len(start) <= INLINE:
         resource["data"] = base64.b64encode(start).decode()
         return resource
@@ -212,7 +218,7 @@ def shown(found: read.Stored) -> Response:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
     media_type = resource["contentType"]
-    known = media_type if MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
+    known = media_type if WITH_PARAMETERS.fullmatch(media_type) else "application/octet-stream"
     return Response(read_from(start, stop), status, headers, content_type=known)
 
 

@@ -80,6 +80,32 @@ def test_a_resource_that_came_as_json_is_given_as_bytes_too(app: Flask) -> None:
     assert (answer.content_type, answer.data) == ("image/png", BYTES)
 
 
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [
+        ("text/plain; charset=gb18030", "text/plain; charset=gb18030"),
+        ('multipart/related;boundary="a b: c"', 'multipart/related;boundary="a b: c"'),
+        ("Text/Plain", "Text/Plain"),
+        ('text/plain; x="a\\b"', "text/plain"),
+        ("text/plain;", "text/plain"),
+    ],
+)
+def test_bytes_keep_what_tells_how_to_read_them(app: Flask, sent: str, given: str) -> None:
+    call = Caller(app, "bench")
+    made = call("POST", "/Binary", "一院".encode("gb18030"), Content_Type=sent)
+    assert made.get_json()["contentType"] == given
+    answer = call("GET", f"/Binary/{made.get_json()['id']}")
+    assert (answer.headers["Content-Type"], answer.data) == (given, "一院".encode("gb18030"))
+
+
+def test_no_bytes_are_a_binary_without_data(app: Flask) -> None:
+    call = Caller(app, "bench")
+    made = call("POST", "/Binary", b"", Content_Type=PDF)
+    assert made.status_code == 201
+    assert "data" not in made.get_json()
+    assert call("GET", f"/Binary/{made.get_json()['id']}").data == b""
+
+
 def test_an_update_by_bytes_is_a_version(app: Flask) -> None:
     call = Caller(app, "bench")
     id_ = kept(call)
