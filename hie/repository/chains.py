@@ -149,7 +149,7 @@ def _pointing(type_: str, parameter: Parameter, target: str, matching: Condition
         if path.target not in (None, target):
             continue
         if name == definitions.subject_path(type_) and target == "Patient":
-            found.append(and_(Resource.compartment.in_(inner), is_here(name)))
+            found.append(and_(_is_one_of(Resource.compartment, inner), is_here(name)))
         else:
             found.append(_carries_one_of(_token_of(name, target, Resource.id), inner))
     return or_(*found)
@@ -161,13 +161,20 @@ def _token_of(path: str, type_: str, id_: Any) -> ColumnElement[int]:
     return cast(cast(literal_column("'x'").concat(func.left(func.md5(text), 16)), BIT(64)), BigInteger)
 
 
+def _is_one_of(column: Any, inner: Select[Any]) -> ColumnElement[bool]:
+    """Return the condition of being one of very many ids: a hash of them, made once.
+
+    IS TRUE keeps PostgreSQL from making a join of it that it would begin anew for every resource.
+    """
+    found: ColumnElement[bool] = column.in_(inner).is_(true())
+    return found
+
+
 def _carries_one_of(token: ColumnElement[int], inner: Select[Any]) -> Condition:
     """Return the condition of carrying one of very many tokens: a hash of them, asked for each token."""
     wanted = inner.with_only_columns(token).correlate(None)
     carried = func.unnest(Resource.tokens).column_valued("carried")
-    # IS TRUE keeps PostgreSQL from making a join of it that it would begin anew for every resource.
-    is_wanted = carried.in_(wanted).is_(true())
-    return exists(select(carried).where(is_wanted).correlate(Resource))
+    return exists(select(carried).where(_is_one_of(carried, wanted)).correlate(Resource))
 
 
 def _by_canonical(
@@ -208,7 +215,7 @@ def _pointed_at(type_: str, source: str, path: Path, matching: Condition, how: R
     if type_ == "Patient" and name == definitions.subject_path(source):
         inner = select(Resource.compartment).where(*pointing, is_here(name)).distinct().correlate(None)
         few = how.session.scalars(inner.limit(FEW + 1)).all()
-        return _by_ids(type_, few) if len(few) <= FEW else Resource.id.in_(inner)
+        return _by_ids(type_, few) if len(few) <= FEW else _is_one_of(Resource.id, inner)
     some = select(Resource.content).where(*pointing).limit(FEW + 1).correlate(None)
     contents = how.session.scalars(some).all()
     if len(contents) <= FEW:

@@ -7,14 +7,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from hie.repository import frequency, tokens
+from hie.repository import chains, frequency, tokens
 from hie.repository import search as search_module
 from hie.repository.explaining import Explain, explained
 from hie.repository.ordering import sort_keys
 from hie.repository.query import Target
 from hie.repository.search import Search, TooCostly, search, statement
 from hie.schema.repository import Resource
-from tests.integration.search_world import LOINC, NOW, ZONE, keep, observation
+from tests.integration.search_world import LOINC, NOW, ZONE, ids, keep, observation
 
 
 @pytest.fixture
@@ -31,10 +31,14 @@ def at(number: int) -> dict[str, str]:
     return {"reference": f"Encounter/e{number}"}
 
 
-def statement_of(session: Session, *params: tuple[str, str]) -> str:
+def told(session: Session, what: str, type_: str, *params: tuple[str, str]) -> str:
     how = Search(session, sa.true(), ZONE, b"k", NOW)
-    told = explained(how, Target("Observation", ("Observation",)), params, strict=True)["parameter"]
-    return next(str(one["valueString"]) for one in told if one["name"] == "statement")
+    parts = explained(how, Target(type_, (type_,)), params, strict=True)["parameter"]
+    return next(str(one["valueString"]) for one in parts if one["name"] == what)
+
+
+def statement_of(session: Session, *params: tuple[str, str]) -> str:
+    return told(session, "statement", "Observation", *params)
 
 
 def test_what_many_carry_is_known_from_the_statistics(many: Session) -> None:
@@ -128,3 +132,22 @@ def test_what_would_be_read_to_be_sorted_is_limited(
         pages(many, ("_sort", order))
     assert pages(many, ("code", "4548-4"), ("_sort", order)) == ["rare"]
     assert len(pages(many, ("_sort", "_lastUpdated"), ("_count", "1000"))) == 301
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "value"),
+    [
+        ("Patient", "_has:Observation:patient:code", "718-7"),
+        ("Patient", "_has:Observation:performer:code", "718-7"),
+        ("Observation", "patient.gender", "male"),
+        ("Observation", "performer:Patient.gender", "male"),
+    ],
+)
+def test_very_many_that_a_hop_finds_are_hashed_once_not_looked_for_anew_for_each_resource(
+    many: Session, monkeypatch: pytest.MonkeyPatch, type_: str, name: str, value: str
+) -> None:
+    keep(many, {"resourceType": "Patient", "id": "p1", "gender": "male"})
+    monkeypatch.setattr(chains, "FEW", 0)
+    assert "hashed SubPlan" in told(many, "plan", type_, (name, value), ("_count", "1"))
+    expected = 0 if "performer" in name else 1 if type_ == "Patient" else 301
+    assert len(ids(many, type_, (name, value), ("_count", "1000"))) == expected
