@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -24,6 +25,13 @@ from hie.services.subscriptions.topics import TOPICS
 
 DATE = "2026-11-21"
 FORMATS = ["application/fhir+json", "json"]
+PACKAGE = "hie"
+# What several types are searched by beside what all of them share.
+OF_SEVERAL = (
+    {"name": "_type", "type": "special", "documentation": "The types to search, separated by commas"},
+    {"name": "_list", "type": "special", "documentation": "The entries of a List, by its id"},
+    {"name": "_has", "type": "special", "documentation": "What is pointed at by something that matches"},
+)
 # What the types that the hub makes are found by.
 FOUND_BY: dict[str, tuple[str, ...]] = {
     "AuditEvent": (*(name for name in trail.SEARCH if ":" not in name), "date", "_lastUpdated"),
@@ -58,6 +66,8 @@ def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
     }
     if any(route.operation == "search-compartment" for route in routes):
         rest["compartment"] = ["http://hl7.org/fhir/CompartmentDefinition/patient"]
+    if "search-system" in served:
+        rest["searchParam"] = _of_all_types()
     if operations := _operations(operations_of("system")):
         rest["operation"] = operations
     return orjson.dumps(
@@ -66,7 +76,7 @@ def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
             "status": "active",
             "date": DATE,
             "kind": "instance",
-            "software": {"name": "hie"},
+            "software": {"name": PACKAGE, "version": version(PACKAGE)},
             "implementation": {
                 "description": "Regional health information exchange",
                 "url": f"{base_url}/fhir",
@@ -120,7 +130,8 @@ def _resource(type_: str, routes: list[Route]) -> dict[str, Any]:
         described["searchInclude"] = ["*", *includes]
     if pointing := _pointing().get(type_):
         described["searchRevInclude"] = ["*", *pointing]
-    described["searchParam"] = search_parameters(type_)
+    if type_ not in asking.NEVER_KEPT:
+        described["searchParam"] = search_parameters(type_)
     if operations := _operations([*operations_of("type", type_), *operations_of("instance", type_)]):
         described["operation"] = operations
     return described
@@ -131,6 +142,13 @@ def search_parameters(type_: str) -> list[dict[str, str]]:
     if type_ in FOUND_BY:
         return [{"name": code, "type": PARAMETERS[type_][code].kind} for code in FOUND_BY[type_]]
     return [_search_parameter(code, parameter) for code, parameter in indexed_parameters(type_).items()]
+
+
+def _of_all_types() -> list[dict[str, str]]:
+    """Return what a search over several types takes."""
+    first, *others = (indexed_parameters(type_) for type_ in EVERY_TYPE)
+    shared = {code: first[code] for code in first if all(code in other for other in others)}
+    return [*OF_SEVERAL, *(_search_parameter(code, parameter) for code, parameter in shared.items())]
 
 
 def _search_parameter(code: str, parameter: Parameter) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Operation:
 
     types: the resource types it is of; empty for all that are kept. by_get: it may be asked by GET too,
     because it changes nothing and its parameters fit an address. title: what it gives, for statements.
+    of_body: at type level it looks at what is sent alone, so that it is answered of what is never kept too.
     """
 
     name: str
@@ -61,11 +62,14 @@ class Operation:
     params: tuple[Param, ...]
     title: str
     by_get: bool = True
+    of_body: bool = False
 
     def is_of(self, level: Level, type_: str | None) -> bool:
         """Say whether it is answered at a level, of a type."""
         if level not in self.levels or level == "system":
             return level in self.levels
+        if type_ in asking.NEVER_KEPT and not self.types:
+            return self.of_body and level == "type"
         return type_ in self.types if self.types else type_ not in asking.MADE_BY_THE_HUB
 
 
@@ -230,6 +234,7 @@ OPERATIONS: tuple[Operation, ...] = (
         CORE + "Resource-validate",
         (Param("resource", "Resource"), Param("mode", "code"), Param("profile", "uri")),
         "Checks a resource and says what is wrong with it",
+        of_body=True,
     ),
     Operation(
         "document",

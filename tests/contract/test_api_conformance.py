@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -172,16 +173,52 @@ def test_an_operation_is_a_route_and_a_route_with_a_dollar_is_an_operation(
         name = route.steps[-1] if route.steps else ""
         if name.startswith("$"):
             # What the hub makes answers its own routes alone.
-            kept = PARAMETERS.keys() - asking.MADE_BY_THE_HUB
+            kept = PARAMETERS.keys() - asking.MADE_BY_THE_HUB - asking.NEVER_KEPT
             types = kept if route.is_of_any_type else [route.type]
             served |= {(type_, name[1:]) for type_ in types}
-    assert stated == served
+    assert stated == served | {("Parameters", "validate")}
     assert ("Patient", "everything") in stated
 
 
 def value_for(parameter: Parameter) -> str:
     """Return a value that a parameter takes."""
     return "$".join(VALUES[part.kind] for part in parameter.components) or VALUES[parameter.kind]
+
+
+def test_what_is_never_kept_is_stated_as_what_can_be_checked_alone(
+    call: Caller, statement: dict[str, Any]
+) -> None:
+    stated = described(statement, "Parameters")
+    assert [one["name"] for one in stated["operation"]] == ["validate"]
+    assert not {"interaction", "searchParam", "searchInclude"} & stated.keys()
+    inner = {"name": "resource", "resource": {"resourceType": "Parameters"}}
+    body = {"resourceType": "Parameters", "parameter": [inner]}
+    assert call("POST", "/Parameters/$validate", body).status_code == 200
+    for path in ("/Parameters/$meta", "/Parameters/x/$meta", "/Parameters/x/$validate"):
+        assert call("GET", path).status_code in (400, 404), path
+
+
+def test_each_parameter_of_a_search_over_several_types_is_answered(
+    call: Caller, statement: dict[str, Any]
+) -> None:
+    special = {
+        "_type": "_type=Basic,Flag",
+        "_list": "_list=x",
+        "_has": "_has:Provenance:target:_id=a",
+        "_id": "_id=a",
+    }
+    stated = statement["rest"][0]["searchParam"]
+    assert {"_type", "_list", "_has", "_id", "_lastUpdated", "_tag"} <= {one["name"] for one in stated}
+    for one in stated:
+        name = one["name"]
+        asked = special.get(name) or f"{name}={value_for(PARAMETERS['Basic'][name])}"
+        more = "" if name == "_type" else "&_type=Basic,Flag"
+        answer = call("GET", f"/?{asked}{more}", **STRICT)
+        assert answer.status_code == 200, (name, answer.text)
+
+
+def test_the_software_is_stated_with_its_version(statement: dict[str, Any]) -> None:
+    assert statement["software"] == {"name": "hie", "version": version("hie")}
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -320,7 +357,7 @@ def test_the_document_names_each_search_parameter_of_the_statement(
             continue
         references = document["paths"][f"/fhir/{one['type']}"]["get"]["parameters"]
         names = {shared[reference["$ref"].rpartition("/")[2]]["name"] for reference in references}
-        assert {p["name"] for p in one["searchParam"]} <= names
+        assert {p["name"] for p in one.get("searchParam", ())} <= names
 
 
 def test_what_the_document_refers_to_is_in_it_and_no_operation_is_named_twice(
