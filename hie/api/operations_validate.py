@@ -53,9 +53,12 @@ def validate(type_: str, id_: str | None = None) -> Response:
         if id_ is not None and (resource is None or mode == "delete"):
             stored = read.read(session, type_, id_, decision.where)
             compartment = stored.compartment or None
-            resource = resource or (None if mode == "delete" else lexemes.loads(stored.content))
-        ours = list(_ours(resource, type_, id_ if mode == "update" else None)) if resource else []
-        theirs = list(_second_opinion(resource, type_)) if resource else []
+            if resource is None and mode != "delete":
+                resource = lexemes.loads(stored.content)
+        ours, theirs = [], []
+        if resource is not None:
+            ours = list(_ours(resource, type_, id_, must_have_id=mode == "update"))
+            theirs = list(_second_opinion(resource, type_))
         audit.record(
             session,
             actor=asking.actor(),
@@ -89,11 +92,13 @@ def _check_profile(given: Values, type_: str) -> None:
         )
 
 
-def _ours(resource: dict[str, Any], type_: str, id_: str | None) -> Iterator[Issue]:
+def _ours(
+    resource: dict[str, Any], type_: str, id_: str | None, *, must_have_id: bool = False
+) -> Iterator[Issue]:
     if resource.get("resourceType") != type_:
         yield Issue("resourceType", f"must be {type_}, the type in the address", "invalid")
         return
-    if id_ is not None and resource.get("id") != id_:
+    if id_ is not None and resource.get("id", None if must_have_id else id_) != id_:
         yield Issue(f"{type_}.id", "must be the id in the address", "invalid")
     try:
         check_resource(resource)

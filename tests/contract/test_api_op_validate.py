@@ -68,6 +68,17 @@ def test_the_type_and_the_id_must_be_those_of_the_address(call: Caller, h01: Cal
     assert errors(findings(h01, "Patient/val-1/$validate", same)) == []
 
 
+def test_an_empty_body_is_no_resource(call: Caller) -> None:
+    for body in ({}, parameters(("resource", "resource", {}))):
+        assert errors(findings(call, "Patient/$validate", body)) == ["resourceType"]
+
+
+def test_another_id_than_that_of_the_address_is_found_whatever_the_mode(call: Caller) -> None:
+    place = f"Patient/{made(call, patient('88'))}/$validate"
+    assert errors(findings(call, place, patient("88", id="another"))) == ["Patient.id"]
+    assert errors(findings(call, place, patient("88"))) == []
+
+
 def test_what_is_stored_can_be_validated(h01: Caller, h02: Caller) -> None:
     made(h01, patient("85") | {"id": "val-3"})
     assert errors(findings(h01, "Patient/val-3/$validate", method="GET")) == []
