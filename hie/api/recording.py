@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg.errors import DeadlockDetected, SerializationFailure
+from sqlalchemy import and_, exists, or_, select, tuple_
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
 from hie.api import asking, pointing
 from hie.config import Config
-from hie.errors import Conflict, NotPermitted, NotSupported
+from hie.errors import Conflict, NotPermitted, NotSupported, PreconditionFailed
 from hie.repository import contents, store
+from hie.repository.read import OWNER
 from hie.repository.writes import NotYours, Outcome, Write
+from hie.schema.repository import Resource, ResourceKey
 from hie.security.ownership import check_own_patients
+from hie.security.policy import decide
 from hie.services.registering import CHANGED, follow_writes
 from hie.services.subscriptions import keeping
 from hie.terminology.feeding import feed
@@ -43,6 +47,12 @@ def record(
     Raises: as `store.write`; Rejected for a reference that leads nowhere; NotPermitted, in neutral words, for
         another facility's id; Conflict where two askers wait for each other.
     """
+    hidden = _hidden(session, writes)
+    if hidden:
+        rest = [one for one in writes if (one.type, one.id) not in hidden]
+        done = record(session, rest, now, config, are_definite=are_definite, places=places)
+        known = {(outcome.type, outcome.id): outcome for outcome in done}
+        return [known.get((one.type, one.id)) or _left_alone(one, now) for one in writes]
     try:
         return _record(session, writes, now, config, are_definite=are_definite, places=places)
     except (DeadlockDetected, SerializationFailure):
@@ -51,6 +61,29 @@ def record(
         if isinstance(error.orig, DeadlockDetected | SerializationFailure):
             raise Conflict from None
         raise
+
+
+def _hidden(session: Session, writes: Sequence[Write]) -> set[tuple[str, str]]:
+    """Return what is to be deleted, belongs to another facility and may not be seen: it is not there."""
+    keys = [(one.type, one.id) for one in writes if one.method == "delete" and one.facility is not None]
+    if not keys:
+        return set()
+    seen = or_(
+        *(and_(Resource.type == t, decide(asking.actor(), "read", t).where) for t in {t for t, _ in keys})
+    )
+    statement = select(ResourceKey.type, ResourceKey.id).where(
+        tuple_(ResourceKey.type, ResourceKey.id).in_(keys),
+        ResourceKey.facility.is_distinct_from(asking.actor().facility),
+        ~exists().where(OWNER, ~Resource.deleted, seen),
+    )
+    return {(type_, id_) for type_, id_ in session.execute(statement)}
+
+
+def _left_alone(write: Write, now: datetime) -> Outcome:
+    """Return what becomes of a deletion of what is not there. Raises: PreconditionFailed."""
+    if write.if_match:
+        raise PreconditionFailed(f"{write.type}/{write.id} has another version by now; read it again.")
+    return Outcome(write.type, write.id, 0, "unchanged", b"", now)
 
 
 def _record(

@@ -9,7 +9,7 @@ from flask import Flask
 from esb.fhir.identifiers import check_digit
 from hie.schema.mpi import IdentityKey
 from hie.schema.security import Relation
-from tests.hub_world import PATCH, RESIDENT, Caller, Json, created, hospitals, patient
+from tests.hub_world import PATCH, RESIDENT, Caller, Json, created, entry, hospitals, patient, transaction
 
 SEVENTEEN = "11010119580412101"
 CARD = {"system": RESIDENT, "value": SEVENTEEN + check_digit(SEVENTEEN)}
@@ -66,3 +66,34 @@ def test_a_deleted_patient_leaves_no_numbers_in_the_index(app: Flask) -> None:
         answer = h01("DELETE", f"/Patient/{one['id']}")
         connection.rollback()
         assert (before, answer.status_code, connection.scalar(keys)) == (1, 204, 0)
+
+
+@pytest.mark.parametrize("match", [{}, {"If_Match": 'W/"1"'}, {"Prefer": "return=OperationOutcome"}])
+def test_a_deletion_tells_of_nothing_that_may_not_be_seen(app: Flask, match: dict[str, str]) -> None:
+    h01, h02 = Caller(app, "h01"), Caller(app, "h02")
+    there = created(h02, patient("hidden"))["id"]
+    gone = created(h02, patient("hidden gone"))["id"]
+    assert h02("DELETE", f"/Patient/{gone}").status_code == 204
+    answers = [h01("DELETE", f"/Patient/{id_}", **match) for id_ in (there, gone, "never-there")]
+    told = {
+        (a.status_code, a.text.replace(there, "x").replace(gone, "x").replace("never-there", "x"))
+        for a in answers
+    }
+    assert len(told) == 1
+    assert answers[0].status_code == (412 if "If_Match" in match else 204 if not match else 200)
+    in_one = [
+        h01("POST", "/", transaction(entry(None, "DELETE", f"Patient/{id_}"), kind=kind)).get_json()["entry"]
+        for id_ in (there, gone, "never-there")
+        for kind in ("batch", "transaction")
+    ]
+    assert in_one == [[{"response": {"status": "204 No Content"}}]] * 6
+    assert h02("GET", f"/Patient/{there}").status_code == 200
+
+
+def test_what_is_seen_and_is_not_ones_own_is_not_deleted(app: Flask) -> None:
+    h01, h02 = Caller(app, "h01"), Caller(app, "h02")
+    shared = created(h02, {"resourceType": "Medication", "code": {"text": "x"}})["id"]
+    seen = h01("GET", f"/Medication/{shared}").status_code
+    deleted = h01("DELETE", f"/Medication/{shared}").status_code
+    assert (seen, deleted) == (200, 403)
+    assert h02("GET", f"/Medication/{shared}").status_code == 200
