@@ -30,7 +30,6 @@ LEAVES: dict[str, tuple[str, ...]] = {
     "Identifier": (".value",),
     "ContactPoint": (".value",),
     "Reference": (".reference",),
-    "HumanName": (".family", ".text", ".given[*]"),
     "Address": (".text", ".state", ".city", ".district", ".line[*]"),
     "Range": (".low.value", ".high.value"),
     **dict.fromkeys(("Quantity", "Age", "Duration", "Count", "Distance", "Money"), (".value",)),
@@ -85,7 +84,8 @@ def _date(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
 
 
 def _text(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
-    return SortColumn(_first_of(parameter, descending, _as_text), is_read=True)
+    is_name = all(path.type == "HumanName" for path in parameter.paths)
+    return SortColumn(_first_of(parameter, descending, _as_name if is_name else _as_text), is_read=True)
 
 
 def _number(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
@@ -119,6 +119,16 @@ def _extreme(paths: list[str], descending: bool, read: Callable[[Any], Any]) -> 
 
 def _as_text(value: Any) -> Any:
     return collate(cast(func.jsonb_build_array(value).op("->>")(0), Text), COLLATION)
+
+
+def _as_name(value: Any) -> Any:
+    """Return a name as it is sorted: the surname, then the given names; as a whole where it has no parts."""
+    name = cast(value, JSONB)
+    family, text, given = name["family"].astext, name["text"].astext, name["given"].astext
+    gap = case((func.octet_length(family) == func.length(family), " "), else_="")
+    parted = family + gap + func.translate(given, '[]"', "")
+    alone = case((func.starts_with(text, family), text), else_=family)
+    return collate(func.coalesce(parted, alone, text, func.translate(given, '[]"', "")), COLLATION)
 
 
 def _as_number(value: Any) -> Any:

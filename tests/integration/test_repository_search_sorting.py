@@ -52,6 +52,27 @@ def test_han_names_are_sorted_by_pinyin_and_who_has_no_name_comes_last(people: S
     assert in_order(people, "Patient", "family", descending=True)[-1] == "nameless"
 
 
+def test_names_are_sorted_by_surname_and_within_it_by_given_name(session: Session) -> None:
+    names: dict[str, dict[str, Any]] = {
+        "a": {"text": "李祥平", "family": "李", "given": ["祥平"]},
+        "b": {"text": "李林凤"},
+        "c": {"text": "李英", "family": "李"},
+        "d": {"family": "李", "given": ["鹏国"]},
+        "e": {"text": "Zoe Bakerman", "family": "Bakerman", "given": ["Zoe"]},
+        "f": {"family": "Baker", "given": ["Zoe", "Maria"]},
+        "g": {"text": "Zoe Anna Baker", "family": "Baker", "given": ["Zoe", "Anna"]},
+        "h": {"given": ["Cher"]},
+        "i": {"family": "陈"},
+        "j": {"text": 'q"]', "family": "Dee", "given": ['a"b', "c]"]},
+    }
+    kept(session, *({"resourceType": "Patient", "id": id_, "name": [name]} for id_, name in names.items()))
+    expected = [*"ibdac", *"gfehj"]
+    found = in_order(session, "Patient", "name")
+    assert [one for one in found if one in "abcdi"] == [one for one in expected if one in "abcdi"]
+    assert [one for one in found if one not in "abcdi"] == [one for one in expected if one not in "abcdi"]
+    assert in_order(session, "Patient", "name", descending=True) == found[::-1]
+
+
 def test_codes_and_references_are_sorted(people: Session) -> None:
     assert in_order(people, "Patient", "gender") == ["a", "b", "c", "d", "nameless"]
     assert in_order(people, "Patient", "general-practitioner") == ["d", "c", "b", "a", "nameless"]
