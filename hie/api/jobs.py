@@ -107,7 +107,8 @@ def status(id_: str) -> Response:
         )
         if is_open:
             text = "Asked too often; wait as long as Retry-After says." if soon else "Not done yet."
-            response = said(text, http)
+            # Some clients ask next where the last answer says it stands.
+            response = said(text, http, f"{answers.base()}/_job/{id_}")
             response.headers["Retry-After"] = RETRY_AFTER_S
             response.headers["X-Progress"] = job.progress
             return response

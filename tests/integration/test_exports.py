@@ -79,6 +79,7 @@ def test_a_kick_off_is_followed_to_a_manifest_of_files_that_hold_the_stored_byte
     waiting = call("GET", job)
     assert (waiting.status_code, waiting.headers["X-Progress"]) == (202, "waiting")
     assert waiting.headers["Retry-After"]
+    assert waiting.headers["Content-Location"].endswith(f"/fhir{job}")
     assert work(app)
     done = call("GET", job)
     found = done.get_json()
