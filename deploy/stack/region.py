@@ -139,7 +139,7 @@ class Region:
     def load_tables(self, directory: Path) -> None:
         """Load the insurance edition's files from a directory; those loaded already cost nothing.
 
-        Raises: Trouble with the loader's sentence.
+        Raises: Trouble naming the log that holds the loader's sentence.
         """
         with step("Loading ICD-10 and ICD-9-CM-3"):
             load = self.hub.command("terminology", "load", "folder", str(directory.absolute()))

@@ -5,11 +5,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
 from deploy.sample.clinic.diseases import ACUTE, CHRONIC
 from deploy.sample.clinic.imaging import STUDIES
+from deploy.stack.errors import Trouble
+from deploy.stack.region import make_region
 from hie.__main__ import main
 from hie.schema import CodeSystem, Concept, ConceptMapRow
 from hie.terminology import ancestors, descendants, is_subsumed
@@ -205,3 +207,23 @@ def test_the_studies_of_the_sample_are_those_of_the_committed_table():
     table = {line.split(",")[0] for line in lines}
     known = {study.loinc for study in STUDIES.values() if study.loinc}
     assert known and known <= table
+
+
+def test_a_region_loads_the_published_files_of_a_directory(
+    fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("HIE_DATABASE_URL", raising=False)
+    region = make_region(tmp_path / "region", 1, 21000)
+    region.place.log.mkdir(parents=True, exist_ok=True)
+    region.hub.configure(fresh_database_url, "amqp://nowhere/", None)
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    with pytest.raises(Trouble, match=r"tables\.log"):
+        region.load_tables(tables)
+    assert "ZD_INFO.dat" in (region.place.log / "tables.log").read_text("utf-8")
+    (tables / "ZD_INFO.dat").write_bytes(DIAGNOSES)
+    region.load_tables(tables)
+    engine = create_engine(fresh_database_url, hide_parameters=True)
+    with Session(engine) as session:
+        assert "I50.900" in descendants(session, ICD10.url, "I00-I99")
+    engine.dispose()
