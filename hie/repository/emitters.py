@@ -10,6 +10,8 @@ from hie.repository import names, tokens
 from hie.repository.dates import Range
 from hie.repository.numbers import Number
 
+MOST_WORDS = 5  # of a part of a name that are found by themselves
+
 
 class Index:
     """What one resource is found by.
@@ -185,7 +187,48 @@ def _parts(path: str, keys: tuple[str, ...]) -> Emit:
 
 
 def _human_name(path: str) -> Emit:
-    return _parts(path, ("text", "family", "given", "prefix", "suffix"))
+    whole = _parts(path, ("text", "family", "given", "prefix", "suffix"))
+    family, given = _name_part(path), _each_name_part(path)
+
+    def emit(value: Any, found: Index) -> None:
+        whole(value, found)
+        if type(value) is dict:
+            family(value.get("family"), found)
+            given(value.get("given"), found)
+
+    return emit
+
+
+def _name_part(path: str) -> Emit:
+    """Return what the later words of a part of a name add: Quinones of Carreno Quinones."""
+
+    def emit(value: Any, found: Index) -> None:
+        if type(value) is str and " " in value:
+            for word in value.split(" ")[1 : MOST_WORDS + 1]:
+                found.tokens.update(tokens.prefixes(path, tokens.folded(word)))
+
+    return emit
+
+
+def _each_name_part(path: str) -> Emit:
+    one = _name_part(path)
+
+    def emit(value: Any, found: Index) -> None:
+        for part in value if type(value) is list else ():
+            one(part, found)
+
+    return emit
+
+
+def _named(path: str) -> Emit:
+    """Return what a family or given name adds that is asked for by itself."""
+    whole, later = _string(path), _name_part(path)
+
+    def emit(value: Any, found: Index) -> None:
+        whole(value, found)
+        later(value, found)
+
+    return emit
 
 
 def _address(path: str) -> Emit:
@@ -260,6 +303,8 @@ def emitter(path: str, type_: str, kind: str) -> Emit:
         return _listed_uri(path)
     if kind == "token" and path.endswith(tokens.MEDIA_TYPE):
         return _media_type(path)
+    if kind == "string" and path.endswith((".name.family", ".name.given")):
+        return _named(path)
     return _code(path) if kind == "token" and type_ in ("string", "uri") else EMITTERS[type_](path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import func, or_
+from sqlalchemy import and_, func, or_
 
 from esb.fhir.search_parameters import Parameter
 from hie.repository import definitions, tokens
@@ -59,7 +59,16 @@ def by_uri(type_: str, parameter: Parameter, modifier: str, values: Sequence[str
         return has_text_like(parameter.code, names, or_(*below), how)
     if modifier == "above":
         asked = [above for uri in asked for above in _above(parameter.code, uri)]
-    return has_any([tokens.by_reference(name, uri) for name in names for uri in asked], how)
+    found = has_any([tokens.by_reference(name, uri) for name in names for uri in asked], how)
+    versions = [_of_version(type_, names, uri, how) for uri in asked if "|" in uri]
+    return or_(found, *versions) if versions and parameter.code == "url" and not modifier else found
+
+
+def _of_version(type_: str, names: Sequence[str], uri: str, how: Manner) -> Condition:
+    """Return the condition of a canonical address with its business version, `url|version`."""
+    address, _, version = uri.rpartition("|")
+    is_there = has_any([tokens.by_reference(name, address) for name in names], how)
+    return and_(is_there, has_any([tokens.by_code(f"{type_}.version", version)], how))
 
 
 def _above(code: str, uri: str) -> list[str]:

@@ -127,7 +127,9 @@ def _string(modifier: str, prefix: str, value: str, type_: str, there: Any) -> V
         return Verdict.of(must, any(_bare(value) in _bare(text) for text in texts))
     must = any(_folded(text).startswith(_folded(value)) for text in texts)
     joined = [*sorted(map(_bare, texts)), _bare("".join(texts)), _bare("".join(reversed(texts)))]
-    is_loose = any(text.startswith(_bare(value)) for text in joined)
+    # "Servers should search the parts of a family name independently".
+    words = [_bare(word) for text in texts for word in text.split()] if type_ != "Address" else []
+    is_loose = any(text.startswith(_bare(value)) for text in [*joined, *words])
     is_han = any("\u4e00" <= c <= "\u9fff" for text in texts for c in text)
     return Verdict.of(must, is_loose or (is_han and value.isascii()))
 

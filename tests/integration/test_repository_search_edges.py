@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from tests.integration.search_world import ids, keep, observation, quantity
 
+ANA = {"family": "Carreno Quiñones", "given": ["Ana Maria"]}
 PP = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 
@@ -133,3 +134,29 @@ def test_a_date_is_approximate_by_a_tenth_of_the_time_that_lies_between_it_and_n
         keep(session, {"resourceType": "Patient", "id": str(year), "birthDate": f"{year}-03-01"})
     keep(session, {"resourceType": "Patient", "id": "0001", "birthDate": "0001-01-01"})
     assert ids(session, "Patient", ("birthdate", value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "value", "expected"),
+    [
+        ("Patient", "family", "quinones", {"ana"}),
+        ("Patient", "family", "carreno q", {"ana"}),
+        ("Patient", "given", "MARIA", {"ana"}),
+        ("Patient", "name", "Maria", {"ana"}),
+        ("Patient", "name", "Quiñon", {"ana"}),
+        ("Patient", "family", "maria", set()),
+        ("Patient", "family:exact", "Quiñones", set()),
+        ("ValueSet", "url", "http://x.example/vs", {"v1", "v2"}),
+        ("ValueSet", "url", "http://x.example/vs|1.0", {"v1"}),
+        ("ValueSet", "url", "http://x.example/vs|3.0", set()),
+        ("ValueSet", "url", "http://x.example/vs|1.0,http://x.example/vs|2.0", {"v1", "v2"}),
+    ],
+)
+def test_the_words_of_a_name_and_the_version_of_a_canonical_address_are_found(
+    session: Session, type_: str, name: str, value: str, expected: set[str]
+) -> None:
+    keep(session, {"resourceType": "Patient", "id": "ana", "name": [ANA]})
+    for id_, version in (("v1", "1.0"), ("v2", "2.0")):
+        value_set = {"resourceType": "ValueSet", "id": id_, "status": "active", "version": version}
+        keep(session, value_set | {"url": "http://x.example/vs"})
+    assert ids(session, type_, (name, value)) == expected
