@@ -1,5 +1,6 @@
 """A really running hub, and Node with the packages of package-lock.json."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from deploy.stack import install, ports, web
+from esb.seal import generate_keys
 from hie.directory.clients import put_client
 from tests.hub_world import REGION, SECRET
 
@@ -23,10 +25,11 @@ STARTING_S = 60
 
 
 class Hub:
-    """The address of a hub."""
+    """The address of a hub, and its first process."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, pid: int) -> None:
         self.root = root
+        self.pid = pid
         self.fhir = f"{root}/fhir"
         self.token_url = f"{root}/oauth/token"
 
@@ -46,6 +49,7 @@ def hub(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
         put_client(session, REGION, SECRET, "system/*.cruds", None)
     engine.dispose()
     directory = tmp_path_factory.mktemp("hub")
+    (directory / "hub.jwks").write_text(json.dumps(generate_keys("hub")))
     address = f"127.0.0.1:{ports.pick()}"
     settings = {
         "HIE_DATABASE_URL": module_database_url,
@@ -65,7 +69,7 @@ def hub(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
             process.kill()
             pytest.fail((directory / "log").read_text()[-2000:], pytrace=False)
         time.sleep(0.1)
-    yield Hub(f"http://{address}")
+    yield Hub(f"http://{address}", process.pid)
     process.terminate()
     process.wait()
 

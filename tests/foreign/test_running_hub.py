@@ -2,7 +2,10 @@
 
 import contextlib
 import http.client
+import os
+import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -98,3 +101,27 @@ def posted(hub: Hub, path: str, kind: str, headers: str, body: bytes, *, hangs_u
             while piece := connection.recv(65536):
                 answered += piece
     return answered.decode()
+
+
+def peaks(hub: Hub) -> int:
+    """Return the most memory that the hub's processes ever held, in bytes, of all together."""
+    tasks = Path(f"/proc/{hub.pid}/task/{hub.pid}/children").read_text().split()
+    status = [Path(f"/proc/{pid}/status").read_text() for pid in tasks]
+    return sum(int(found[1]) << 10 for text in status if (found := re.search(r"VmHWM:\s+(\d+) kB", text)))
+
+
+def test_a_large_content_comes_and_goes_in_less_memory_than_it_has_itself(hub: Hub) -> None:
+    headers = {"Authorization": f"Bearer {hub.token()}", "Content-Type": "application/pdf"}
+
+    def passed(content: bytes, times: int) -> None:
+        for _ in range(times):
+            made = requests.post(f"{hub.fhir}/Binary", content, headers=headers, timeout=60)
+            assert made.status_code == 201, made.text
+            path = made.headers["Location"].partition("/_history/")[0]
+            assert requests.get(path, headers=headers | {"Accept": "*/*"}, timeout=60).content == content
+
+    passed(os.urandom(2_000_000), 20)
+    before = peaks(hub)
+    large = os.urandom(45_000_000)
+    passed(large, 3)
+    assert peaks(hub) - before < len(large)
