@@ -24,6 +24,11 @@ from hie.services.subscriptions.channel import BACKPORT
 from hie.services.subscriptions.topics import TOPICS
 
 DATE = "2026-11-21"
+# The guides whose servers this one is.
+GUIDES = (
+    "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data",
+    "http://hl7.org/fhir/uv/subscriptions-backport/CapabilityStatement/backport-subscription-server-r4",
+)
 FORMATS = ["application/fhir+json", "json"]
 PACKAGE = "hie"
 # What several types are searched by beside what all of them share.
@@ -76,6 +81,7 @@ def statement(base_url: str, routes: tuple[Route, ...]) -> bytes:
             "status": "active",
             "date": DATE,
             "kind": "instance",
+            "instantiates": list(GUIDES),
             "software": {"name": PACKAGE, "version": version(PACKAGE)},
             "implementation": {
                 "description": "Regional health information exchange",

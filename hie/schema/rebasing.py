@@ -45,7 +45,7 @@ def check_own(database_url: str) -> None:
 
     Raises: Restored.
     """
-    engine = create_engine(database_url, hide_parameters=True)
+    engine = create_engine(database_url, hide_parameters=True, connect_args={"connect_timeout": 5})
     try:
         with engine.connect() as connection:
             if _is_foreign(connection):

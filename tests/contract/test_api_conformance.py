@@ -95,6 +95,16 @@ def described(statement: dict[str, Any], type_: str) -> dict[str, Any]:
     return next(one for one in statement["rest"][0]["resource"] if one["type"] == type_)
 
 
+def test_the_guides_whose_operations_are_answered_are_stated(statement: dict[str, Any]) -> None:
+    asked = {
+        "bulk-data": ("Group", {"export"}),
+        "backport-subscription-server-r4": ("Subscription", {"status", "events"}),
+    }
+    assert {url.rpartition("/")[2] for url in statement["instantiates"]} == asked.keys()
+    for type_, names in asked.values():
+        assert {one["name"] for one in described(statement, type_)["operation"]} >= names
+
+
 def test_the_topics_that_can_be_subscribed_to_are_stated(statement: dict[str, Any]) -> None:
     said = described(statement, "Subscription")
     assert {one["url"].rpartition("/")[2] for one in said["extension"]} == {
