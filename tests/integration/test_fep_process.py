@@ -1,6 +1,7 @@
 """A processor as a process, killed and stopped at bad moments."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -109,6 +110,41 @@ def test_every_inlet_of_one_process_takes_its_kind(running, tmp_path):
     done = tmp_path / "inbox" / "done" / "charges-20260401-01.csv"
     until(done.exists)
     assert counted(running) == (3, 3, 3)
+
+
+def test_a_body_in_chunks_is_taken_whole_or_not_at_all(tmp_path):
+    http, mllp = free_ports(2)
+    running = Running(tmp_path, http, mllp, FEP_MAX_MESSAGE="4096")
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [PATIENT]}
+    whole = json.dumps(bundle).encode()
+    # As text it would be whole wherever it is cut.
+    long = whole + b" " * (3 << 20)
+
+    def answered(head: str, *sent: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", http), 10) as connection:
+            lines = ("POST /fhir HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}", head)
+            connection.sendall("\r\n".join((*lines, "Content-Type: application/fhir+json", "", "")).encode())
+            with contextlib.suppress(OSError):
+                for piece in sent:
+                    connection.sendall(piece)
+                connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                return connection.recv(12)
+            return b""
+
+    def chunk(content: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(content), content)
+
+    chunked, end = "Transfer-Encoding: chunked", b"0\r\n\r\n"
+    try:
+        assert answered(f"Content-Length: {len(whole) + 9}", whole) == b""
+        assert answered(chunked, chunk(whole)) == b""
+        assert answered(chunked, chunk(long), end) in (b"HTTP/1.1 413", b"")
+        assert counted(running) == (0, 0, 0)
+        assert answered(chunked, chunk(whole[:50]), chunk(whole[50:]), end) == b"HTTP/1.1 200"
+        assert counted(running) == (1, 1, 1)
+    finally:
+        running.stop()
 
 
 def test_a_truncated_frame_and_a_message_over_the_limit_get_a_row_and_the_next_one_is_taken(tmp_path):
