@@ -21,6 +21,7 @@ from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import HieError, Malformed, NotFound, NotPermitted, NotSupported, NotValid, TooLarge
 from hie.repository.query import FORM
 from hie.repository.search import Search, Target
+from hie.repository.writes import ANY
 from hie.security.actor import Actor
 from hie.security.hub import Hub
 from hie.security.policy import Decision, decide
@@ -241,10 +242,12 @@ def if_match() -> int | None:
 
 
 def version_of(etag: str) -> int:
-    """Return the version in an ETag, `W/"3"`. Raises: Malformed."""
+    """Return the version in an ETag, `W/"3"`; ANY for `*` (RFC 9110 §13.1.1). Raises: Malformed."""
+    if etag.strip() == "*":
+        return ANY
     number = etag.strip().removeprefix("W/").strip('"')
     if not number.isascii() or not number.isdigit() or len(number) > 9 or int(number) == 0:
-        raise Malformed('If-Match takes a version as in W/"3".')
+        raise Malformed('If-Match takes a version as in W/"3", or *.')
     return int(number)
 
 

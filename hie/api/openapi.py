@@ -31,7 +31,7 @@ NAMED_PLACES: dict[str, Json] = {
     "number": {"type": "string", "pattern": "^[0-9]{1,6}$"},
 }
 HEADERS: dict[str, Json] = {
-    "If-Match": {"type": "string", "pattern": '^W/"[0-9]{1,9}"$'},
+    "If-Match": {"type": "string", "pattern": '^(W/"[0-9]{1,9}"|\\*)$'},
     "If-None-Match": {"type": "string", "pattern": '^(\\*|W/"[0-9]{1,9}")$'},
     "If-None-Exist": {"type": "string", "maxLength": 2000},
     "Prefer": {"type": "string", "maxLength": 200},

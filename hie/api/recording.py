@@ -16,7 +16,7 @@ from hie.config import Config
 from hie.errors import Conflict, NotPermitted, NotSupported, PreconditionFailed
 from hie.repository import contents, store
 from hie.repository.read import OWNER
-from hie.repository.writes import NotYours, Outcome, Write
+from hie.repository.writes import ANY, NotYours, Outcome, Write
 from hie.schema.repository import Resource, ResourceKey
 from hie.security.ownership import check_own_patients
 from hie.security.policy import decide
@@ -81,6 +81,8 @@ def _hidden(session: Session, writes: Sequence[Write]) -> set[tuple[str, str]]:
 
 def _left_alone(write: Write, now: datetime) -> Outcome:
     """Return what becomes of a deletion of what is not there. Raises: PreconditionFailed."""
+    if write.if_match == ANY:
+        raise PreconditionFailed(f"There is no {write.type}/{write.id}.")
     if write.if_match:
         raise PreconditionFailed(f"{write.type}/{write.id} has another version by now; read it again.")
     return Outcome(write.type, write.id, 0, "unchanged", b"", now)

@@ -41,8 +41,8 @@ class Asked:
     """One entry.
 
     path: where it stands. criteria: of a conditional request or a search. version: of a vread.
-    if_match: the version insisted on; 0 if there must be none. none_match: the ETags the asker has already.
-    since: from when on a version would be new to the asker.
+    if_match: the version insisted on; 0 if there must be none, ANY if there must be one. none_match: the
+    ETags the asker has already. since: from when on a version would be new to the asker.
     conditions: what the criteria stand for. known: what they found. write: what is to be written, once
     everything is definite; None for a read and where nothing is to be done.
     """

@@ -25,7 +25,7 @@ from hie.repository import statements
 from hie.repository.content import body_of, head_of, instant_text
 from hie.repository.patching import patched
 from hie.repository.state import State, Version
-from hie.repository.writes import PLACEHOLDER, Fate, NotYours, Order, Outcome, Write
+from hie.repository.writes import ANY, PLACEHOLDER, Fate, NotYours, Order, Outcome, Write
 from hie.schema.driver import driver
 
 REGION = ZoneInfo("Asia/Shanghai")
@@ -136,9 +136,13 @@ def _apply(state: State, change: _Change, moment: _Moment) -> Outcome:
 
 
 def _check_version(state: State, wanted: int) -> None:
-    if wanted == 0 and state.present.number and not state.present.deleted:
+    is_there = bool(state.present.number) and not state.present.deleted
+    if wanted == 0 and is_there:
         raise PreconditionFailed(f"{state.type}/{state.id} exists already.")
-    if wanted and (state.present.number != wanted or state.present.deleted):
+    if wanted == ANY:
+        if not is_there:
+            raise PreconditionFailed(f"There is no {state.type}/{state.id}.")
+    elif wanted and (state.present.number != wanted or state.present.deleted):
         raise PreconditionFailed(f"{state.type}/{state.id} has another version by now; read it again.")
 
 

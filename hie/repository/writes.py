@@ -26,7 +26,7 @@ class Write:
     facility: code of the writing facility; None for the region's own clients, which may write everything.
     order: (source time, epoch, sequence) of the message; None (API) follows whatever is stored.
     if_none_match: keep what is there, else create a placeholder that any later snapshot replaces.
-    if_match: the version that must be the present one; 0 if there must be none.
+    if_match: the version that must be the present one; 0 if there must be none, ANY if there must be one.
     """
 
     method: Method
@@ -38,6 +38,9 @@ class Write:
     if_none_match: bool = False
     if_match: int | None = None
     patch: list[dict[str, Any]] | dict[str, Any] | None = None
+
+
+ANY = -1  # whatever the version
 
 
 class NotYours(Rejected):

@@ -111,6 +111,26 @@ def test_a_conditional_update_may_bring_its_own_id_once(call: Caller) -> None:
     assert (again.status_code, again.headers["ETag"]) == (201, 'W/"3"')
 
 
+def test_any_version_will_do_but_there_must_be_one(call: Caller) -> None:
+    made = created(call, patient("c10"))
+    address = f"/Patient/{made['id']}"
+    assert call("PUT", address, made | {"gender": "male"}, If_Match="*").status_code == 200
+    assert call("PATCH", address, GENDER, Content_Type=PATCH, If_Match="*").status_code == 200
+    in_one = transaction(entry(made, "PUT", address[1:], ifMatch="*"))
+    assert call("POST", "/", in_one).status_code == 200
+    assert call("DELETE", address, If_Match="*").status_code == 204
+    assert call("PUT", address, made, If_Match="*").status_code == 412
+    assert call("DELETE", address, If_Match="*").status_code == 412
+    assert call("POST", "/", in_one).status_code == 412
+    never = made | {"id": "c10-never"}
+    assert call("PUT", "/Patient/c10-never", never, If_Match="*").status_code == 412
+    assert (
+        call("PUT", "/Patient?identifier=c10-never", made | {"id": "c10-new"}, If_Match="*").status_code
+        == 412
+    )
+    assert call("GET", "/Patient/c10-never").status_code == 404
+
+
 def test_what_another_hospital_keeps_gives_the_same_neutral_no(h01: Caller, h02: Caller) -> None:
     hidden, gone = created(h01, patient("c8"))["id"], created(h01, patient("c9"))["id"]
     h01("DELETE", f"/Patient/{gone}")

@@ -68,7 +68,9 @@ def test_a_deleted_patient_leaves_no_numbers_in_the_index(app: Flask) -> None:
         assert (before, answer.status_code, connection.scalar(keys)) == (1, 204, 0)
 
 
-@pytest.mark.parametrize("match", [{}, {"If_Match": 'W/"1"'}, {"Prefer": "return=OperationOutcome"}])
+@pytest.mark.parametrize(
+    "match", [{}, {"If_Match": 'W/"1"'}, {"If_Match": "*"}, {"Prefer": "return=OperationOutcome"}]
+)
 def test_a_deletion_tells_of_nothing_that_may_not_be_seen(app: Flask, match: dict[str, str]) -> None:
     h01, h02 = Caller(app, "h01"), Caller(app, "h02")
     there = created(h02, patient("hidden"))["id"]
