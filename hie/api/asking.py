@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -156,6 +156,18 @@ def check_no_criteria(instead: str) -> None:
     """
     if request.query_string and not request.args.keys() <= FORM:
         raise NotValid(f"A write of one resource takes no search parameters in its address; {instead}.")
+
+
+def check_names(known: Collection[str], instead: str) -> None:
+    """Check that the address of a read holds nothing that would go unread, under strict handling.
+
+    Args:
+        instead: what is taken, for the message.
+
+    Raises: NotSupported.
+    """
+    if request.query_string and is_strict() and not all(name in known for name in request.args):
+        raise NotSupported(instead)
 
 
 def body_bytes() -> bytes:

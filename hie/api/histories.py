@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from hie.api import answers, asking, binaries
 from hie.api.forms import in_address
-from hie.errors import NotSupported, NotValid
+from hie.errors import NotValid
 from hie.repository.content import instant_text
 from hie.repository.dates import EARLIEST, LATEST, Range, span
 from hie.repository.history import Wanted, count_versions, history_page, safe_instant
@@ -69,7 +69,8 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
         raise asking.NotOffered(f"A {type_} is made anew whenever it is read; it has no history.")
     path = "/".join(part for part in (type_, id_, "_history") if part)
     params = in_address()
-    _check_names(params)
+    # Else the self link shows what was understood.
+    asking.check_names(KNOWN, "A history takes _since, _at, _count, _format and _pretty.")
     digest = query_digest(path, [pair for pair in params if pair[0] != "_cursor"])
     secret = asking.page_secret()
     after: list[Any] = []
@@ -90,15 +91,6 @@ def _answer(operation: str, type_: str | None, id_: str | None) -> Response:
         links.append(("next", answers.query_url(path, [*asked, ("_cursor", cursor)])))
     entries = map(_entry, page.versions)
     return answers.answer(answers.bundle("history", entries, links=links, total=total, updated=safe))
-
-
-def _check_names(params: list[tuple[str, str]]) -> None:
-    """Refuse what is not understood under strict handling; else the self link shows what was understood.
-
-    Raises: NotSupported.
-    """
-    if asking.is_strict() and any(name not in KNOWN for name, _ in params):
-        raise NotSupported("A history takes _since, _at, _count, _format and _pretty.")
 
 
 def _since() -> datetime | None:

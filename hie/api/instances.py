@@ -19,6 +19,8 @@ from hie.security import audit
 from hie.security.access import access
 
 # Where criteria go that stand in the address of a write.
+OF_A_READ = frozenset({"_format", "_pretty", "_summary", "_elements"})
+TAKEN = "A read takes _format, _pretty, _summary and _elements."
 OF_A_CREATE = "put a condition into If-None-Exist, and search by POST to Type/_search"
 OF_AN_ID = "name an id, as in Type/id, or criteria, as in Type?identifier=..., not both"
 
@@ -40,6 +42,7 @@ def read_one(type_: str, id_: str) -> Response:
     if not binaries.goes_raw(type_):
         asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
+    asking.check_names(OF_A_READ, TAKEN)
     with asking.hub().look() as session:
         if type_ == BINARY:
             found = binaries.read_one(session, id_, decision.where)
@@ -55,6 +58,7 @@ def read_version(type_: str, id_: str, version: str) -> Response:
     """Answer one version of a resource."""
     asking.check_accept(in_parts=True)
     decision = asking.permitted("read", type_)
+    asking.check_names(OF_A_READ, TAKEN)
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise NotFound
     with asking.hub().look() as session:

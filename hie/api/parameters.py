@@ -19,6 +19,7 @@ Values = dict[str, list[Any]]
 DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T.+)?)?)?")
 WHOLE = re.compile(r"[+-]?\d{1,9}")
 MOST_CHARACTERS = 10_000
+SHOWN = FORM - {"__explain", "_cursor"}  # of the answer's form, of every operation
 
 
 def asked(operation: Operation) -> Values:
@@ -48,7 +49,7 @@ def one(values: Values, name: str, default: Any = None) -> Any:
 
 def _given(operation: Operation) -> Iterator[tuple[str, Any]]:
     for name, value in request.args.items(multi=True):
-        if name not in FORM:
+        if name not in SHOWN and not (name == "_cursor" and operation.name == "everything"):
             check_text(value)
             yield name, value
     if request.method != "POST":

@@ -141,8 +141,11 @@ def _answer(
 
 
 def _is_explained(params: Params) -> bool:
-    """Say whether the asker wants to see how a search runs. Raises: NotPermitted for all but operators."""
-    if ("__explain", "true") not in params:
+    """Say whether an operator wants to see how a search runs. Raises: NotValid, NotPermitted for others."""
+    wanted = {value for name, value in params if name == "__explain"}
+    if not wanted <= {"true", "false"}:
+        raise NotValid("__explain is true or false.")
+    if "true" not in wanted:
         return False
     if asking.actor().role not in EXPLAINED_TO:
         raise NotPermitted("How a search runs is shown to operators only; leave __explain out.")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.hub_world import JSON, Caller, created, entry, ids, observation, patient, transaction
+from tests.hub_world import JSON, Caller, created, entry, ids, is_outcome, observation, patient, transaction
 
 
 def test_a_created_resource_is_read_back_digit_for_digit(call: Caller) -> None:
@@ -111,3 +111,21 @@ def test_forms_of_the_answer_follow_the_asker(call: Caller) -> None:
     assert call("POST", "/Patient", b"nonsense", Content_Encoding="gzip").status_code == 400
     answer = call("GET", "/metadata", Accept_Encoding="gzip")
     assert json.loads(gzip.decompress(answer.data))["fhirVersion"] == "4.0.1"
+
+
+def test_what_a_read_does_not_know_is_refused_under_strict(call: Caller) -> None:
+    address = f"/Patient/{created(call, patient('i-strict'))['id']}"
+    for path in (address, f"{address}/_history/1"):
+        assert call("GET", f"{path}?foo=bar").status_code == 200
+        refused = call("GET", f"{path}?foo=bar", Prefer="handling=strict")
+        assert (refused.status_code, is_outcome(refused)) == (400, True)
+        known = call("GET", f"{path}?_format=json&_pretty=true&_elements=name", Prefer="handling=strict")
+        assert known.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/Patient?__explain=1", "/Patient/$everything?__explain=true", "/Patient/x/$summary?_cursor=x"]
+)
+def test_what_an_address_asks_for_in_vain_is_refused(call: Caller, path: str) -> None:
+    refused = call("GET", path)
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
