@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = frozenset({"http", "https", "file"})
@@ -15,6 +17,14 @@ def is_allowed(url: str, prefixes: Iterable[str]) -> bool:
         return any(_is_under(asked, urlsplit(prefix)) for prefix in prefixes)
     except ValueError:
         return False
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Return what tells an https address by its certificate: the usual authorities, and the operator's own."""
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _is_under(asked: SplitResult, prefix: SplitResult) -> bool:

@@ -31,7 +31,7 @@ from hie.repository.writes import Write
 from hie.schema.exports import Job, JobFile
 from hie.security import audit
 from hie.security.actor import Actor
-from hie.security.allowed import is_allowed
+from hie.security.allowed import is_allowed, trust
 from hie.security.policy import decide
 from hie.security.standing import recall
 from hie.services.exports import files, jobs
@@ -256,16 +256,20 @@ def _open(config: Config, id_: str, number: int, url: str) -> BinaryIO:
     path = Path(unquote(parts.path)) if parts.scheme == "file" else _spool(config, id_, number)
     with _readable():
         if parts.scheme != "file" and not path.exists():
-            _fetch(url, path)
+            _fetch(url, path, config)
         with path.open("rb") as begun:
             is_packed = begun.read(2) == GZIP
         return cast(BinaryIO, gzip.open(path, "rb")) if is_packed else path.open("rb")
 
 
-def _fetch(url: str, path: Path) -> None:
+def _fetch(url: str, path: Path, config: Config) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".part")
-    opener = urllib.request.build_opener(_NoRedirects(), urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(
+        _NoRedirects(),
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=trust(config.ca_file)),
+    )
     with opener.open(url, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
         while piece := answer.read(PIECE):
             file.write(piece)

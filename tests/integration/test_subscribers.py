@@ -3,14 +3,20 @@
 import contextlib
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from deploy.stack import certificates
 from hie.config import Config
 from hie.services.subscriptions import calling
 from hie.services.subscriptions.calling import Call, send
+from hie.work import importing
 
 CONFIG = Config.from_env({"HIE_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none"})
 Serve = Callable[[Iterable[bytes]], Call]
@@ -66,6 +72,63 @@ def test_anything_but_2xx_is_a_failure_and_leads_nowhere_else(serve: Serve, stat
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_any_2xx_is_an_acknowledgement(serve: Serve, status: int) -> None:
     assert send(serve([f"HTTP/1.1 {status} OK\r\n\r\n".encode()]), CONFIG) is None
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers everything by a line."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"{}\n")
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
+
+
+class Secured(ThreadingHTTPServer):
+    """A server that bears callers who hang up because they do not trust it."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """To hang up is the caller's right."""
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An https server with a certificate of the region's own authority: its address, and the authority."""
+    made = certificates.ensure(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.server, made.server_key)
+    server = Secured(("127.0.0.1", 0), Answering)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/notices", made.ca
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_operators_own_authority_is_trusted_by_notices_and_imports(
+    secured: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, authority = secured
+    call, target = Call(url, "POST", url, {}, b"{}", "event"), tmp_path / "got"
+    failure = send(call, CONFIG)
+    assert failure is not None
+    assert "SSL" in failure
+    with pytest.raises(OSError, match="certificate"):
+        importing._fetch(url, target, CONFIG)
+    trusting = replace(CONFIG, ca_file=authority)
+    assert send(call, trusting) is None
+    importing._fetch(url, target, trusting)
+    assert target.read_bytes() == b"{}\n"
 
 
 def test_who_is_gone_is_a_failure() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from hie.config import Config
+from hie.security.allowed import trust
 
 TIMEOUT_S = 10  # without a sign of life
 MOST_S = 30  # altogether: who sends a byte now and then holds up others too
@@ -57,10 +57,7 @@ def _connection(scheme: str, host: str, port: int | None, config: Config) -> HTT
     """Return a connection that is not made yet; who speaks https is known by a certificate."""
     if scheme != "https":
         return HTTPConnection(host, port, timeout=TIMEOUT_S)
-    context = ssl.create_default_context()
-    if config.ca_file:
-        context.load_verify_locations(config.ca_file)
-    return HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+    return HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust(config.ca_file))
 
 
 def _cut(connection: HTTPConnection, is_over: threading.Event) -> None:
