@@ -20,7 +20,7 @@ def is_allowed(url: str, prefixes: Iterable[str]) -> bool:
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return what tells an https address by its certificate: the usual authorities, and the operator's own."""
+    """Return what tells an https address by its certificate: the usual authorities, and the region's own."""
     context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(ca_file)
