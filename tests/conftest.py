@@ -99,6 +99,13 @@ def module_database_url(cluster: Cluster) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="package")
+def package_database_url(cluster: Cluster) -> Iterator[str]:
+    """An empty, migrated database of one folder's tests."""
+    with _clone(cluster) as url:
+        yield url
+
+
 @pytest.fixture
 def fresh_database_url(cluster: Cluster) -> Iterator[str]:
     """An empty, migrated database of one test alone."""

@@ -179,7 +179,7 @@ def test_reads_histories_and_searches_agree_with_whatever_was_written(app: Flask
         Repository,
         settings=settings(
             max_examples=12,
-            stateful_step_count=40,
+            stateful_step_count=30,
             deadline=None,
             derandomize=True,
             database=None,

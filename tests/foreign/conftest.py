@@ -41,10 +41,10 @@ class Hub:
         return str(answer.json()["access_token"])
 
 
-@pytest.fixture(scope="module")
-def hub(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """The hub's web processes with an empty database and the region's client."""
-    engine = sa.create_engine(module_database_url)
+@pytest.fixture(scope="package")
+def hub(package_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """The hub's web processes with a database of this folder's tests and the region's client."""
+    engine = sa.create_engine(package_database_url)
     with Session(engine) as session, session.begin():
         put_client(session, REGION, SECRET, "system/*.cruds", None)
     engine.dispose()
@@ -52,7 +52,7 @@ def hub(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
     (directory / "hub.jwks").write_text(json.dumps(generate_keys("hub")))
     address = f"127.0.0.1:{ports.pick()}"
     settings = {
-        "HIE_DATABASE_URL": module_database_url,
+        "HIE_DATABASE_URL": package_database_url,
         "HIE_HTTP": address,
         "HIE_BASE_URL": f"http://{address}",
         "HIE_KEY_DIR": str(directory),
