@@ -53,7 +53,7 @@ TOKENS = {
     **of("boolean", value=True, asked="true", other="false"),
 }
 STRINGS = {
-    **of("string", "markdown", value="Hang zhou", asked="hangz", other="zhou"),
+    **of("string", "markdown", value="Hang zhou", asked="hangz", other="ang"),
     **of("HumanName", value={"family": "Hang"}, asked="hang", other="ang"),
     **of("Address", value={"city": "Hang zhou"}, asked="hang", other="zhou"),
 }
