@@ -55,7 +55,7 @@ TOKENS = {
 STRINGS = {
     **of("string", "markdown", value="Hang zhou", asked="hangz", other="ang"),
     **of("HumanName", value={"family": "Hang"}, asked="hang", other="ang"),
-    **of("Address", value={"city": "Hang zhou"}, asked="hang", other="zhou"),
+    **of("Address", value={"city": "Hang zhou"}, asked="hang", other="ang"),
 }
 URIS = of("uri", "url", "canonical", value="http://a.test/x", asked="http://a.test/x", other="http://a.test")
 DATES = {
