@@ -42,8 +42,8 @@ NUMBERS = frozenset({"number", "quantity"})
 class SortColumn:
     """A column of an order.
 
-    is_instant: its values are datetimes. may_miss: a resource may have none. is_read: the content of each
-    resource is read for them.
+    is_instant: its values are datetimes. may_miss: a resource may have none. is_read: they are read for
+    each resource by itself.
     """
 
     column: Any
@@ -80,7 +80,7 @@ def _date(type_: str, parameter: Parameter, descending: bool) -> SortColumn:
         SearchDate.id == Resource.id,
         SearchDate.param == parameter.code,
     )
-    return SortColumn(column.scalar_subquery(), is_instant=True)
+    return SortColumn(column.scalar_subquery(), is_instant=True, is_read=True)
 
 
 def _text(type_: str, parameter: Parameter, descending: bool) -> SortColumn:

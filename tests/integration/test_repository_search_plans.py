@@ -122,7 +122,7 @@ def test_the_oldest_of_a_type_are_read_in_the_order_of_its_index(many: Session) 
     assert "Sort" not in plan
 
 
-@pytest.mark.parametrize("order", ["code", "-value-quantity", "subject", "_id,code"])
+@pytest.mark.parametrize("order", ["code", "-value-quantity", "subject", "value-date", "_lastUpdated,code"])
 def test_what_would_be_read_to_be_sorted_is_limited(
     many: Session, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
