@@ -39,14 +39,13 @@ _PATTERNS = {
     "xhtml": r"^\s*<div[\s>]",
 }
 _LARGEST = 2_147_483_647
-_LARGEST_DOUBLE = 1.7976931348623157e308
 _WHOLE = {"type": "integer", "digits": True}
 
 PRIMITIVES: dict[str, dict[str, Any]] = {
     name: {"type": "string", "pattern": pattern} for name, pattern in _PATTERNS.items()
 } | {
     "boolean": {"type": "boolean"},
-    "decimal": {"type": "number", "minimum": -_LARGEST_DOUBLE, "maximum": _LARGEST_DOUBLE},
+    "decimal": {"type": "number"},
     "integer": _WHOLE | {"minimum": -_LARGEST - 1, "maximum": _LARGEST},
     "positiveInt": _WHOLE | {"minimum": 1, "maximum": _LARGEST},
     "unsignedInt": _WHOLE | {"minimum": 0, "maximum": _LARGEST},

@@ -10,6 +10,7 @@ from typing import Any
 from esb.errors import Issue
 from esb.fhir.definitions import load
 from esb.fhir.invariants import ELEMENT_RULES
+from esb.fhir.lexemes import Beyond
 
 MAX_ERRORS = 60
 MAX_CODES = 20
@@ -37,14 +38,7 @@ EXPECTED = {
     "uuid": "must be a UUID: urn:uuid: and lower case digits",
     "xhtml": "must be an XHTML div",
 }
-# The same where a number is one, by the rule of its type that it breaks.
-NUMBERS = {
-    **dict.fromkeys((("decimal", "minimum"), ("decimal", "maximum")), "is beyond what a double can hold"),
-    **{
-        (name, "digits"): f"{EXPECTED[name]}, written without point and exponent"
-        for name in ("integer", "positiveInt", "unsignedInt")
-    },
-}
+BEYOND = "is beyond what a double can hold"
 _NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 
 
@@ -76,6 +70,18 @@ def explain(
                 yield issue
 
 
+def beyond(node: Any, path: str) -> Iterator[Issue]:
+    """Yield one issue for each number of a resource that no double holds, which no validator takes either."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from beyond(value, path_of(path, [key]))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from beyond(value, path_of(path, [index]))
+    elif isinstance(node, Beyond):
+        yield Issue(path, BEYOND, "value")
+
+
 def _issues(error: Any, schemas: dict[str, Any], path: str) -> Iterator[Issue]:
     keyword = str(error.schema_path[-1])
     definition, comment = _place(error.schema_path, schemas)
@@ -105,8 +111,8 @@ def _by_keyword(error: Any, keyword: str, definition: str, path: str) -> Issue:
         codes = [str(code) for code in error.kind.options]
         shown = " | ".join(codes[:MAX_CODES]) + (" | ..." if len(codes) > MAX_CODES else "")
         return Issue(path, f"must be one of: {shown}", "code-invalid")
-    if (definition, keyword) in NUMBERS:
-        return Issue(path, NUMBERS[definition, keyword], "value")
+    if keyword == "digits":
+        return Issue(path, f"{EXPECTED[definition]}, written without point and exponent", "value")
     if definition in EXPECTED:
         return Issue(path, EXPECTED[definition], "value")
     text = f"breaks a rule of {definition} ({keyword})"

@@ -17,8 +17,13 @@ from esb.fhir.misfits import place_of_misfit
 
 MAX_NUMBER_LENGTH = 100
 MAX_EXPONENT = 400
+LARGEST = Decimal("1.7976931348623157E+308")  # that a double holds
 MAX_NESTING = 254  # what orjson writes
 TOO_DEEP = "The content nests too deeply; flatten it."
+
+
+class Beyond(Decimal):
+    """A number that no double holds: it is kept where it is already, and no valid resource has one."""
 
 
 def loads(raw: bytes | str) -> dict[str, Any]:
@@ -128,8 +133,11 @@ def _decimal(lexeme: str) -> Decimal:
         except InvalidOperation:  # an exponent beyond what can be held
             pass
         else:
-            if abs(number.adjusted()) <= MAX_EXPONENT:
+            exponent = number.adjusted()
+            if -MAX_EXPONENT <= exponent < 308:
                 return number
+            if 308 <= exponent <= MAX_EXPONENT:
+                return number if abs(number) <= LARGEST else Beyond(number)
     raise Malformed("A number is longer than any system can keep; FHIR decimals have up to 18 digits.")
 
 

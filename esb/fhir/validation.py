@@ -6,17 +6,17 @@ element and what is expected, never what stands there. What is checked, and what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from jsonschema_rs import Draft202012Validator, RegexOptions
 
 from esb.errors import Issue, NotValid
 from esb.fhir.definitions import load
-from esb.fhir.explanation import explain, path_of
+from esb.fhir.explanation import beyond, explain, path_of
 from esb.fhir.invariants import ELEMENT_RULES, RESOURCE_RULES, Rule, local_links
 from esb.fhir.rare_rules import RARE_RULES
 from esb.fhir.types import RESOURCE_TYPES
@@ -69,9 +69,9 @@ def _passes(resource: Any, local: bool) -> bool:
     has_contained = "contained" in resource
     local = local or has_contained
     validator = _validator(type_ in COMMON_TYPES, local)
-    if not validator.is_valid({type_: resource}):
+    if not _holds(validator, {type_: resource}):
         patched = _without_nulls(resource)
-        if patched is resource or not validator.is_valid({type_: patched}):
+        if patched is resource or not _holds(validator, {type_: patched}):
             return False
     for rule in _rules(type_):
         if not rule.holds(resource):
@@ -83,6 +83,16 @@ def _passes(resource: Any, local: bool) -> bool:
     return True
 
 
+def _holds(validator: Any, resource: Any) -> bool:
+    try:
+        return bool(validator.is_valid(resource))
+    except (RuntimeError, ValueError):
+        # Nothing can be asked about a number that no double holds.
+        if next(beyond(resource, ""), None) is None:
+            raise
+        return False
+
+
 def _issues(resource: Any, prefix: str, local: bool) -> Iterator[Issue]:
     type_ = resource.get("resourceType") if isinstance(resource, dict) else None
     if not isinstance(type_, str) or type_ not in RESOURCE_TYPES:
@@ -91,6 +101,10 @@ def _issues(resource: Any, prefix: str, local: bool) -> Iterator[Issue]:
     prefix = prefix or type_
     local = local or "contained" in resource
     validator = _validator(type_ in COMMON_TYPES, local)
+    found = list(beyond(resource, prefix))
+    yield from found
+    if found:
+        return
     found = list(explain(validator, _schemas(local), type_, _without_nulls(resource), prefix))
     yield from found
     if found:  # what the functions below rely on does not hold
@@ -198,10 +212,8 @@ class _Digits:
     def __init__(self, parent_schema: dict[str, Any], value: Any, schema_path: list[str | int]) -> None:
         pass
 
-    def validate(self, instance: Any) -> None:
-        """Raise if a number was written otherwise."""
-        if isinstance(instance, (Decimal, float)):
-            raise ValueError("digits")
+    # Raises TypeError for all but an int, at a fifth of the cost of a function of our own.
+    validate = staticmethod(cast("Callable[[Any], None]", operator.index))
 
 
 @cache
