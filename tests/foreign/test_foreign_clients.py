@@ -62,6 +62,16 @@ def transaction(system: str) -> Json:
     }
 
 
+def asked_by(node: str, script: str, given: Json) -> Json:
+    """Return what a script of this folder tells."""
+    done = subprocess.run(
+        [node, str(HERE / script)], input=json.dumps(given), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told: Json = json.loads(done.stdout)
+    return told
+
+
 def test_fhirpy_creates_reads_searches_pages_and_deletes(hub: Hub) -> None:
     system = "urn:foreign:fhirpy"
     client = SyncFHIRClient(hub.fhir, authorization=f"Bearer {hub.token()}")
@@ -203,11 +213,7 @@ def test_fhir_kit_client_authorizes_creates_reads_searches_pages_and_deletes(hub
         "transaction": transaction(system),
         "system": system,
     }
-    done = subprocess.run(
-        [node, str(HERE / "kit.mjs")], input=json.dumps(given), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout)
+    told = asked_by(node, "kit.mjs", given)
     assert told == {
         "tokenUrl": hub.token_url,
         "created": SIZE,
@@ -237,4 +243,35 @@ def test_fhir_kit_client_authorizes_creates_reads_searches_pages_and_deletes(hub
         "stale": 412,
         "strict": 400,
         "refused": 400,
+    }
+
+
+def test_medplum_client_writes_by_condition_and_gathers_what_it_reads_into_batches(
+    hub: Hub, node: str
+) -> None:
+    system = "urn:foreign:medplum"
+    told = asked_by(
+        node,
+        "medplum.mjs",
+        {
+            "root": hub.root,
+            "tokenUrl": hub.token_url,
+            "clientId": REGION,
+            "clientSecret": SECRET,
+            "person": person_of(system, 1),
+            "system": system,
+        },
+    )
+    assert told == {
+        "once": True,
+        "upserted": "2",
+        "patched": False,
+        "versions": 3,
+        "first": None,
+        "found": True,
+        "everything": 1,
+        "summary": "document",
+        "judged": "information",
+        "gathered": ["Patient", "searchset", "history"],
+        "gone": "deleted",
     }
