@@ -105,7 +105,7 @@ def _rows(text: str, kind: MapKind) -> Iterator[tuple[int, Row]]:
     _, first = next(words_of(text), (0, [""]))
     if len(first) <= len(NEEDED) and all(kind.form.fullmatch(code) for code in first):
         return _plain_rows(text)
-    return rows_of(text, MAP_COLUMNS, {}, NEEDED)
+    return rows_of(text, MAP_COLUMNS, None, NEEDED)
 
 
 def _plain_rows(text: str) -> Iterator[tuple[int, Row]]:

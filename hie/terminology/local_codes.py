@@ -239,7 +239,7 @@ def map_answers(session: Session, raw: bytes, only: str | None = None) -> dict[s
     problems: list[Issue] = []
     answers: dict[str, dict[tuple[str, str], Pair]] = {}
     lines: dict[tuple[str, str], int] = {}
-    for line, cells in rows_of(text_of(raw), {name: (name,) for name in FIELDS}, {}, needed):
+    for line, cells in rows_of(text_of(raw), {name: (name,) for name in FIELDS}, None, needed):
         row = {name: FORMULA_AS_TEXT.sub(r"\1", cell) for name, cell in cells.items()}
         equivalence = row.get("equivalence") or ("equivalent" if row["target_code"] else "")
         if not equivalence:

@@ -87,9 +87,12 @@ def check(problems: list[Issue]) -> None:
 
 
 def rows_of(
-    text: str, known: Mapping[str, tuple[str, ...]], given: Mapping[str, str], needed: tuple[str, ...]
+    text: str, known: Mapping[str, tuple[str, ...]], given: Mapping[str, str] | None, needed: tuple[str, ...]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each line's number and its fields; other columns under their own names.
+
+    Args:
+        given: field -> name of its column; None where nobody can name one.
 
     Raises: NotLoaded if a needed column is missing, or a given one is not there.
     """
@@ -108,14 +111,17 @@ def rows_of(
 
 
 def _fields(
-    names: list[str], known: Mapping[str, tuple[str, ...]], given: Mapping[str, str], needed: tuple[str, ...]
+    names: list[str],
+    known: Mapping[str, tuple[str, ...]],
+    given: Mapping[str, str] | None,
+    needed: tuple[str, ...],
 ) -> list[str]:
     """Return the field that each column holds."""
     folded = [name.casefold() for name in names]
     found = dict(enumerate(folded))
     taken: set[str] = set()
     chosen: set[int] = set()
-    for field, name in given.items():
+    for field, name in (given or {}).items():
         if name.casefold() not in folded:
             raise NotLoaded(f"The file has no column {name}; its columns are: {', '.join(names)}.")
         found[folded.index(name.casefold())] = field
@@ -129,10 +135,8 @@ def _fields(
             taken.add(field)
     if missing := [field for field in needed if field not in taken]:
         listed = ", ".join(names) or "none"
-        raise NotLoaded(
-            f"No column for {', '.join(missing)}; the columns are: {listed}."
-            f" Name it with --columns {missing[0]}=NAME."
-        )
+        hint = "" if given is None else f" Name it with --columns {missing[0]}=NAME."
+        raise NotLoaded(f"No column for {', '.join(missing)}; the columns are: {listed}.{hint}")
     # Another column that happens to be called like a field that is read from elsewhere holds none.
     return [found[n] if n in chosen or found[n] not in taken else f"column {n}" for n in range(len(names))]
 
