@@ -8,12 +8,14 @@ from typing import Any
 from flask import Response, current_app, g, redirect, request, url_for
 
 from hie.errors import NotPermitted
-from hie.portal.pages import as_whole, blueprint, hub, now, page, zone
+from hie.portal import words
+from hie.portal.pages import as_whole, blueprint, hub, language, now, page, zone
 from hie.security import audit
 from hie.security.access import access
 from hie.security.policy import decide
 from hie.services.vocabulary import publish
 from hie.terminology import local_codes
+from hie.terminology.kinds import KINDS
 from hie.terminology.reading import NotLoaded
 
 READ_AT_ONCE = 20_000  # versions of resources; a page is no place to read a whole region
@@ -46,7 +48,17 @@ def _listed(status: int = 200, **marks: Any) -> Response:
         session.expunge_all()
     done = as_whole(request.args.get("done", ""))
     given = {"more_to_read": read >= READ_AT_ONCE, "done": done, "faults": (), **marks}
+    given |= {"targets": _targets(), "is_of_all": facility is None}
     return page("codes.html", status, codes=found, total=total, **given)
+
+
+def _targets() -> list[tuple[str, str]]:
+    """Return the code systems that a hospital's own codes are mapped to, with their titles."""
+    is_chinese = language() == "zh"
+    found: dict[str, str] = {}
+    for kind in KINDS.values():
+        found.setdefault(kind.url, kind.title if is_chinese else kind.title_en)
+    return list(found.items())
 
 
 @blueprint.get("/codes/list.csv")
@@ -83,6 +95,7 @@ def map_codes() -> Response:
             publish(session, now(), zone())
             audit.record(session, actor=g.actor, action="U", operation="portal.codes.map", detail=counts)
     except NotLoaded as error:
-        return _listed(422, faults=error.issues or (error,))
+        told = [(issue.path, issue.text) for issue in error.issues] or [("", error.text)]
+        return _listed(422, faults=[words.list_fault(*one) for one in told])
     done = sum(counts.values())
     return current_app.make_response(redirect(url_for("portal.codes", done=done), 303))

@@ -1,5 +1,7 @@
 """The words for codes, in the language of the page; Chinese is the source, English the translation."""
 
+import re
+
 from flask_babel import gettext, lazy_gettext
 
 from esb.fhir.identifiers import HEALTH_CARD, HEALTH_RECORD, RESIDENT_ID, is_facility_system
@@ -135,6 +137,39 @@ ERRORS = {
     503: (_("暂时连不上"), _("系统的一部分暂时不可用，没有丢失任何数据，请稍后再试。")),
     500: (_("系统出错了"), _("请稍后再试；如果仍然出现，请把编号告诉平台运维。")),
 }
+# What may be wrong with a filled list of codes, as `hie.terminology` says it.
+LINE = re.compile(r"line (?P<line>[0-9]+)")
+LIST_FAULTS = tuple(
+    (re.compile(said, re.DOTALL), text)
+    for said, text in (
+        ("the facility is another one than yours", _("医院代码不是本院的")),
+        (
+            "the system is not one of the facility's own, .*",
+            _("编码系统不是该医院自己的（urn:hie:医院代码:…）"),
+        ),
+        ("the code is empty", _("编码为空")),
+        ("the equivalence is none of (?P<known>.*)", _("equivalence 只能是：%(known)s")),
+        ("target_system and target_code belong together", _("target_system 和 target_code 要一起填")),
+        ("its target is not in that code system", _("target_system 所指的编码系统里没有这个 target_code")),
+        ("line (?P<line>[0-9]+) is no CSV; .*", _("第 %(line)s 行不是 CSV，请检查引号。")),
+        ("The file is neither UTF-8 nor GB18030; .*", _("文件不是 UTF-8 也不是 GB18030，请另存为其中一种。")),
+        (
+            "No column for (?P<missing>.*); the columns are: (?P<listed>.*)[.]",
+            _("缺少列 %(missing)s；文件里的列是：%(listed)s。请用下载的清单，不要改动表头。"),
+        ),
+        ("No line has a target_code; .*", _("没有一行填了 target_code；请填 target_system 和 target_code。")),
+    )
+)
+
+
+def list_fault(path: str, said: str) -> str:
+    """Return what is wrong with a filled list, in the page's language; a line is named by its number."""
+    found = ((pattern.fullmatch(said), text) for pattern, text in LIST_FAULTS)
+    told = next((str(text) % match.groupdict() for match, text in found if match), said)
+    if not path:
+        return told
+    line = LINE.fullmatch(path)
+    return gettext("第 %(line)s 行：%(told)s", line=line["line"] if line else path, told=told)
 
 
 def role_name(role: str) -> str:

@@ -138,8 +138,58 @@ def test_a_wrong_line_is_named_and_nothing_kept(app: Flask) -> None:
     mine = f"H01,urn:hie:H01:item,K,{LOINC},2823-3\n"
     answer = engineer.send(f"{head}{mine}H02,urn:hie:H02:item,CL,{LOINC},2075-0\n")
     assert answer.status_code == 422
-    assert "line 3: the facility is another one than yours" in answer.text
+    assert "第 3 行：医院代码不是本院的" in answer.text
     assert ">K<" in answer.text
+    english = engineer.send(f"{head}{mine}H02,urn:hie:H02:item,CL,{LOINC},2075-0\n", lang="en")
+    assert "line 3: the facility is another one than yours" in english.text
+
+
+HEAD = b"facility,system,code,target_system,target_code,equivalence\n"
+MARRIED = b"urn:oid:2.16.156.10011.2.3.3.5"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a,b\n1,2\n", "缺少列 facility, system, code, target_system, target_code；文件里的列是：a, b。"),
+        (b"\xff\xff", "不是 UTF-8 也不是 GB18030"),
+        (HEAD + b"H01,urn:hie:H01:item,K,,,\n", "没有一行填了 target_code"),
+        (HEAD + b"H01,urn:hie:H02:item,K,x,y,\n", "第 2 行：编码系统不是该医院自己的"),
+        (HEAD + b"H01,urn:hie:H01:item,,x,y,\n", "第 2 行：编码为空"),
+        (HEAD + b"H01,urn:hie:H01:item,K,,y,\n", "第 2 行：target_system 和 target_code 要一起填"),
+        (HEAD + b"H01,urn:hie:H01:item,K,x,y,same\n", "第 2 行：equivalence 只能是：equal, equivalent"),
+        (HEAD + b"H01,urn:hie:H01:item,K," + MARRIED + b",99,\n", "里没有这个 target_code"),
+        (HEAD + b'"' + b"x" * 200_000, "第 2 行不是 CSV"),
+    ],
+)
+def test_a_chinese_page_says_in_chinese_what_is_wrong_with_the_file(
+    app: Flask, content: bytes, said: str
+) -> None:
+    told = Visitor(app, "engineer").send(content).text.partition('id="file-fault"')[2].partition("</div>")[0]
+    assert said in told
+    assert "--columns" not in told
+
+
+def test_the_page_names_what_own_codes_are_mapped_to(app: Flask) -> None:
+    engineer = Visitor(app, "engineer")
+    for language, title in (("zh", "婚姻状况代码"), ("en", "Marital status")):
+        told = engineer.get(lang=language).text
+        assert told.count(f">{MARRIED.decode()}<") == 1
+        assert title in told
+
+
+def test_an_empty_list_says_how_a_map_is_corrected(app: Flask) -> None:
+    engineer = Visitor(app, "engineer")
+    engineer.get()
+    codes = b"".join(b"H01,urn:hie:H01:item,%s,,,unmatched\n" % code for code in (b"K", b"NA"))
+    assert engineer.send(HEAD + codes).status_code == 303
+    told = engineer.get().text
+    assert "没有未对照的编码" in told and "要更正已有的对照" in told and "下载清单" not in told
+
+
+def test_hospitals_are_named_where_there_may_be_several(app: Flask) -> None:
+    titles = [Visitor(app, role).get().text.count(">医院<") for role in ("engineer", "operator")]
+    assert titles == [0, 1]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xff", "a,b\n1,2\n", "x" * 99])

@@ -87,6 +87,18 @@ def test_what_cannot_be_searched_is_said_in_words(visit: Visit, asked: str, said
     assert said in answer.text
 
 
+def test_the_field_of_a_faulty_search_names_its_fault_and_has_the_focus(visit: Visit) -> None:
+    fields = {}
+    for asked in ("Patient?birthdate=yesterday", "Patient?name=x"):
+        told = visit("operator", asked).text
+        fields[asked] = told.partition('id="search"')[2].partition(">")[0]
+        assert ('id="search-fault"' in told) == ('aria-describedby="search-fault ' in fields[asked])
+    assert [("aria-invalid" in field, "autofocus" in field) for field in fields.values()] == [
+        (True, True),
+        (False, False),
+    ]
+
+
 def test_an_unknown_parameter_is_shown_as_left_aside(visit: Visit) -> None:
     answer = visit("operator", "Patient?brithdate=1958", lang="en")
     assert (answer.status_code, "Left aside" in answer.text, "birthdate" in answer.text) == (200, True, True)
