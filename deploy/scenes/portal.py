@@ -1,4 +1,4 @@
-"""The portal's pages, in the order in which a doctor, a steward and an auditor come to them."""
+"""The portal's pages, in the order in which a doctor, a steward, an auditor and an engineer come to them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from deploy.scenes.camera import Scene, View, Visit
 
 LANGUAGE_COOKIE = "hie_lang"
+# A search with a parameter that is misspelled: what it was understood as, what was left aside, its plan.
+SEARCH = "Observation?patient=x&code=718-7&date=ge2026-01-01&statsu=final"
 
 # Marks the test with most numbers among the columns of its panel.
 MARK = """() => {
@@ -84,6 +86,13 @@ def looks(view: View, visit: Visit) -> None:
     view.page.goto(f"{visit.url}audit?patient={visit.shown.person_id}")
 
 
+def explain(view: View, visit: Visit) -> None:
+    """Ask how a search runs."""
+    view.page.goto(f"{visit.url}searches")
+    view.page.locator("#search").fill(SEARCH)
+    view.page.locator("#search").press("Enter")
+
+
 def at(path: str) -> Callable[[View, Visit], None]:
     """Return the way to a page that has an address of its own."""
 
@@ -109,4 +118,12 @@ STEWARD = (
     Scene("portal-review", first_review, ".compare"),
 )
 AUDITOR = (Scene("portal-audit", looks, ".trail"),)
-BY_ROLE = {"doctor": DOCTOR, "steward": STEWARD, "auditor": AUDITOR}
+ENGINEER = (Scene("portal-codes", at("codes"), ".codes"),)
+OPERATOR = (Scene("portal-searches", explain, ".plan", whole=True),)
+BY_ROLE = {
+    "doctor": DOCTOR,
+    "steward": STEWARD,
+    "auditor": AUDITOR,
+    "engineer": ENGINEER,
+    "operator": OPERATOR,
+}
