@@ -35,6 +35,7 @@ from hie.schema.repository import Resource, Xid8
 
 Match = tuple[str, str, bytes]
 MOST_READ = 200_000  # matches that are sorted by what stands in their content
+MOST_KEPT = 16  # values of a statement that is kept: alternatives of dates make shapes without end
 MOST_SECONDS = 10  # that one statement of a search may take
 # Controls that cost little; a search with others, with chains or modifiers is watched for its time.
 QUICK = frozenset(
@@ -185,7 +186,8 @@ def _found(
         return _oldest_first(how, query, keys, last)
     shaped = [each for each in query.conditions if isinstance(each, Shaped)]
     is_kept = how.is_kept and last is None and query.target.within is None
-    if not is_kept or len(shaped) < len(query.conditions):
+    is_small = sum(len(each.values) for each in shaped) <= MOST_KEPT
+    if not (is_kept and is_small) or len(shaped) < len(query.conditions):
         conditions = conditions_of(query, how.where)
         page = statement(conditions, keys, query.count + 1, last, is_apart=query.is_of_few)
         return how.session.execute(page).all()
@@ -226,7 +228,7 @@ def _check_few(how: Search, query: Query) -> None:
         )
 
 
-@lru_cache(maxsize=2000)
+@lru_cache(maxsize=500)
 def _first_page(
     types: tuple[str, ...], where: ColumnElement[bool], shapes: tuple[Shape, ...], sort: tuple[Sorting, ...]
 ) -> Prepared:
