@@ -257,8 +257,8 @@ def list_unmapped(config: Config, args: argparse.Namespace) -> None:
     """Write the hospitals' own codes that no map translates yet, as CSV."""
     from hie.terminology import commands
 
-    with _session(config) as session:
-        print(commands.unmapped(session, args.facility), end="")
+    with _sessions(config) as sessions:
+        print(commands.unmapped(sessions, args.facility), end="")
 
 
 def map_codes(config: Config, args: argparse.Namespace) -> None:

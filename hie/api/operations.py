@@ -37,13 +37,15 @@ class Param:
     """A parameter that goes in.
 
     type: a FHIR type, `Resource`, or `token`, `reference` for what is written as in a search.
-    least, most: how often it may stand; None for any number.
+    least, most: how often it may stand; None for any number. longest: characters of a text; None for as
+        many as a body has.
     """
 
     name: str
     type: str
     least: int = 0
     most: int | None = 1
+    longest: int | None = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +307,7 @@ OPERATIONS += (
         "Hospitals' own codes that no map translates, the most frequent first; as CSV by _format=text/csv",
     ),
     Operation(
-        "map", ("type",), ("ConceptMap",), OWN + "map", (Param("list", "string", least=1),),
+        "map", ("type",), ("ConceptMap",), OWN + "map", (Param("list", "string", least=1, longest=None),),
         "Takes in the filled list of $unmapped, as CSV in the body or in the parameter list", by_get=False,
     ),
 )  # fmt: skip

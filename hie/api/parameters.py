@@ -18,7 +18,6 @@ from hie.repository.query import FORM, check_text
 Values = dict[str, list[Any]]
 DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T.+)?)?)?")
 WHOLE = re.compile(r"[+-]?\d{1,9}")
-MOST_CHARACTERS = 10_000
 SHOWN = FORM - {"__explain", "_cursor"}  # of the answer's form, of every operation
 
 
@@ -104,6 +103,8 @@ def _wrong(name: str, text: str) -> NotValid:
 
 
 def _read(param: Param, value: Any) -> Any:
+    if isinstance(value, str) and param.longest is not None and len(value) > param.longest:
+        raise _wrong(param.name, f"{param.name} has more than {param.longest:,} characters; shorten it.")
     reader = READERS.get(param.type, _text)
     try:
         return reader(value)
@@ -112,7 +113,7 @@ def _read(param: Param, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > MOST_CHARACTERS:
+    if not isinstance(value, str) or not value:
         raise ValueError
     check_text(value)
     return value

@@ -18,7 +18,6 @@ from hie.services.vocabulary import publish
 from hie.terminology import local_codes
 
 CSV = "text/csv"
-READ_AT_ONCE = 20_000  # versions of resources; a request is no place to read a whole region
 SHOWN, MOST_SHOWN = 1000, 10_000
 LONGEST_LIST = 5 << 20
 LARGEST = 2_147_483_647
@@ -34,7 +33,8 @@ def add_routes(blueprint: Blueprint) -> None:
 def unmapped() -> Response:
     """Answer the codes of hospitals' own that no map translates, the most frequent first.
 
-    A hospital is told its own. `complete` is false where more was stored since than is read at once.
+    A hospital is told its own. `complete` is false where more was stored since than is read at
+    once, or another is reading.
     """
     is_csv = _wants_csv()
     if not is_csv:
@@ -44,7 +44,7 @@ def unmapped() -> Response:
     facility, named = _facility(), one(given, "facility")
     count = min(one(given, "count", MOST_SHOWN if is_csv else SHOWN), MOST_SHOWN)
     with asking.hub().begin() as session:
-        is_complete = local_codes.gather(session, READ_AT_ONCE) < READ_AT_ONCE
+        is_complete = local_codes.gather_if_free(session)
         found, total = [], 0
         if named is None or facility in (None, named):
             of = facility or named

@@ -18,7 +18,6 @@ from hie.terminology import local_codes
 from hie.terminology.kinds import KINDS
 from hie.terminology.reading import NotLoaded
 
-READ_AT_ONCE = 20_000  # versions of resources; a page is no place to read a whole region
 SHOWN, MOST_AS_CSV = 200, 10_000
 LONGEST_LIST = 5 << 20
 
@@ -41,13 +40,13 @@ def codes() -> Response:
 def _listed(status: int = 200, **marks: Any) -> Response:
     facility = _facility()
     with hub().begin() as session:
-        read = local_codes.gather(session, READ_AT_ONCE)
+        is_complete = local_codes.gather_if_free(session)
         total = local_codes.number_unmapped(session, facility)
         found = local_codes.unmapped(session, facility, SHOWN)
         audit.record(session, actor=g.actor, action="E", operation="portal.codes", detail={"codes": total})
         session.expunge_all()
     done = as_whole(request.args.get("done", ""))
-    given = {"more_to_read": read >= READ_AT_ONCE, "done": done, "faults": (), **marks}
+    given = {"more_to_read": not is_complete, "done": done, "faults": (), **marks}
     given |= {"targets": _targets(), "is_of_all": facility is None}
     return page("codes.html", status, codes=found, total=total, **given)
 

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from hie.errors import NotValid
 from hie.terminology.feeding import feed
 from hie.terminology.kinds import FILES, KINDS, MAPS, Kind
 from hie.terminology.loading import Loaded, load_base, load_table, read_resources
 from hie.terminology.loading_maps import load_map
-from hie.terminology.local_codes import gather, map_answers, work_list
+from hie.terminology.local_codes import READ_AT_ONCE, gather, map_answers, work_list
 from hie.terminology.local_codes import unmapped as not_mapped
 from hie.terminology.published import load_published
 from hie.terminology.reading import Progress
@@ -92,10 +92,17 @@ def _columns(given: list[str]) -> dict[str, str]:
     return named
 
 
-def unmapped(session: Session, facility: str | None) -> str:
-    """Return the work list as CSV, with what came since the last time."""
-    gather(session)
-    return work_list(not_mapped(session, facility))
+def unmapped(sessions: sessionmaker[Session], facility: str | None) -> str:
+    """Return the work list as CSV, with what came since the last time.
+
+    What is read is committed part by part: no reader of the list waits for a whole region.
+    """
+    is_complete = False
+    while not is_complete:
+        with sessions.begin() as session:
+            is_complete = gather(session, READ_AT_ONCE) < READ_AT_ONCE
+    with sessions() as session:
+        return work_list(not_mapped(session, facility))
 
 
 def map_codes(session: Session, file: str) -> dict[str, int]:

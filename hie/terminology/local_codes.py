@@ -10,8 +10,8 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, cast, exists, func, not_, or_, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Text, and_, case, cast, column, exists, func, not_, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
@@ -31,6 +31,8 @@ from hie.terminology.storing import LOCK, Pair, put_map
 
 MARK = "local-codes"
 BATCH = 2000
+READ_AT_ONCE = 20_000  # versions of resources; who waits for an answer waits for no whole region
+MOST_LINES = 50_000
 LOCAL = re.compile(r"urn:hie:([A-Za-z0-9_.-]+):([A-Za-z0-9_.:-]+)")
 REGION = "region"
 HAS_CODING = '%"system":"urn:hie:%'
@@ -86,6 +88,13 @@ def gather(session: Session, most: int | None = None) -> int:
     keep = insert(TerminologyMark).values(name=MARK, **reached)
     session.execute(keep.on_conflict_do_update(index_elements=["name"], set_=reached))
     return read
+
+
+def gather_if_free(session: Session) -> bool:
+    """Count some of what came since, unless another does so just now; say whether all is counted."""
+    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK + 1}):
+        return False
+    return gather(session, READ_AT_ONCE) < READ_AT_ONCE
 
 
 def _count(
@@ -237,9 +246,13 @@ def map_answers(session: Session, raw: bytes, only: str | None = None) -> dict[s
     """
     needed = ("facility", "system", "code", "target_system", "target_code")
     problems: list[Issue] = []
+    read = 0
     answers: dict[str, dict[tuple[str, str], Pair]] = {}
     lines: dict[tuple[str, str], int] = {}
     for line, cells in rows_of(text_of(raw), {name: (name,) for name in FIELDS}, None, needed):
+        read += 1
+        if read > MOST_LINES:
+            raise NotLoaded(f"A work list has at most {MOST_LINES:,} lines; send it in parts.")
         row = {name: FORMULA_AS_TEXT.sub(r"\1", cell) for name, cell in cells.items()}
         equivalence = row.get("equivalence") or ("equivalent" if row["target_code"] else "")
         if not equivalence:
@@ -290,10 +303,15 @@ def _unknown(session: Session, targets: dict[tuple[str, str], int]) -> list[tupl
         session.scalars(select(CodeSystem.url).where(CodeSystem.is_current, CodeSystem.content == "complete"))
     )
     asked = [target for target in targets if target[0] in whole]
+    urls, codes = ([target[part] for target in asked] for part in (0, 1))
+    # Two arrays: a statement takes no more than 65,535 parameters.
+    each = func.unnest(cast(urls, ARRAY(Text)), cast(codes, ARRAY(Text)))
+    wanted = each.table_valued(column("url", Text), column("code", Text)).render_derived("wanted")
     rows = session.execute(
         select(CodeSystem.url, Concept.code)
         .join(Concept, Concept.system_id == CodeSystem.id)
-        .where(CodeSystem.is_current, tuple_(CodeSystem.url, Concept.code).in_(asked))
+        .join(wanted, and_(wanted.c.url == CodeSystem.url, wanted.c.code == Concept.code))
+        .where(CodeSystem.is_current)
     )
     held = {(url, code) for url, code in rows}
     return [target for target in asked if target not in held]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from hie.schema import AuditEventRow
 from hie.terminology.loading import load_base
+from hie.terminology.local_codes import gather
 from tests.hub_world import Caller, is_outcome
 
 Json = dict[str, Any]
@@ -74,6 +76,16 @@ def test_the_list_is_given_in_pages(call: Caller):
     assert listed(ask(call, facility=HOSPITAL, count=1)) == whole[:1]
     last = ask(call, facility=HOSPITAL, count=1, offset=1)
     assert listed(last) == whole[1:] and total(last) == 2
+
+
+def test_nobody_waits_for_another_who_reads_a_whole_region(app: Flask, h01: Caller):
+    engine = app.extensions["hie"].engine
+    with ThreadPoolExecutor(1) as pool, Session(engine) as other, other.begin():
+        gather(other)
+        answer = pool.submit(ask, h01).result(timeout=30)
+        assert listed(answer) == [(HOSPITAL, "K", 3), (HOSPITAL, "=NA", 1)]
+        assert {"name": "complete", "valueBoolean": False} in answer.get_json()["parameter"]
+    assert {"name": "complete", "valueBoolean": True} in ask(h01).get_json()["parameter"]
 
 
 def test_each_question_leaves_one_audit_row(app: Flask, h01: Caller):
@@ -139,6 +151,17 @@ def test_a_list_may_be_a_parameter(h02: Caller):
     body = {"resourceType": "Parameters", "parameter": [{"name": "list", "valueString": text}]}
     assert h02("POST", "/ConceptMap/$map", body).status_code == 200
     assert listed(ask(h02)) == []
+
+
+def test_a_long_list_may_be_a_parameter_too(h02: Caller):
+    lines = [f"{OTHER_HOSPITAL},urn:hie:{OTHER_HOSPITAL}:item,C{n},{LOINC},2075-0" for n in range(1000)]
+    text = "\n".join(["facility,system,code,target_system,target_code", *lines])
+    body = {"resourceType": "Parameters", "parameter": [{"name": "list", "valueString": text}]}
+    answer = h02("POST", "/ConceptMap/$map", body)
+    assert answer.status_code == 200, answer.text
+    body["parameter"] = [{"name": "list", "valueString": text + " " * (5 << 20)}]
+    answer = h02("POST", "/ConceptMap/$map", body)
+    assert answer.status_code == 413 and "5 MB" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,19 @@ def test_a_target_that_its_table_does_not_hold_is_named(engine_of_one: sa.Engine
         assert [issue.path for issue in error.value.issues] == ["line 3"]
 
 
+def test_a_list_may_name_more_targets_than_a_statement_takes_parameters(engine_of_one: sa.Engine):
+    sex = KINDS["gb2261.1"].url
+    lines = [f"H01,urn:hie:H01:a,{number},{sex},{number}," for number in range(40_000)]
+    with Session(engine_of_one) as session, session.begin():
+        load_base(session)
+        with pytest.raises(NotLoaded) as error:
+            map_answers(session, answers(*lines))
+        # The table holds 0, 1, 2 and 9.
+        assert [issue.path for issue in error.value.issues][:3] == ["line 5", "line 6", "line 7"]
+        with pytest.raises(NotLoaded, match="50,000 lines"):
+            map_answers(session, answers(*lines, *lines))
+
+
 def test_reading_in_parts_counts_each_version_once(engine_of_one: sa.Engine):
     for number in range(5):
         store(engine_of_one, observation(f"o{number}", coding("K")), observation(f"p{number}", coding("K")))
