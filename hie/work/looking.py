@@ -67,8 +67,9 @@ def _look(engine: Engine, config: Config, id_: str, now: datetime, most_s: float
             matching.match(session, id_, config, now, most_s)
             row = session.get(SubscriptionRow, id_)
             if row is not None and row.costly:
-                # Who needed long, though not too long, stays apart, behind the others there.
-                row.costly = int(time.monotonic() - begun > QUICK_S)
+                # Steps grow again one by one. Who needed long, though not too long, stays apart, behind the
+                # others there; who did not in a step as long as the others' goes back to them.
+                row.costly = max(row.costly - 1, int(time.monotonic() - begun > QUICK_S))
                 row.look_at = now if row.costly else None
     except Exception as error:
         if is_away(error):

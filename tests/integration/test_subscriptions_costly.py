@@ -86,6 +86,7 @@ def test_an_operator_takes_up_again_what_was_set_aside(
     receiver.answer = 200
     receiver.told.clear()
     main(["subscription", "release", "--id", made])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"released": made}
     assert call("GET", f"/Subscription/{made}").get_json()["status"] == "requested"
     turn(app)
     turn(app)
@@ -115,10 +116,34 @@ def test_who_is_slow_but_not_too_slow_is_looked_after_apart(
     monkeypatch.setattr(looking, "QUICK_S", 0)
     later = now + timedelta(seconds=1)
     assert [match_costly(hub.engine, hub.config, later) for _ in range(2)] == [True, False]
-    assert (states(app)[made], len(events(app))) == (("active", 1), 1)
-    monkeypatch.setattr(looking, "QUICK_S", 1000)
+    assert (states(app)[made], len(events(app))) == (("active", 2), 1)
     assert match_costly(hub.engine, hub.config, later + timedelta(seconds=1))
+    assert match_costly(hub.engine, hub.config, later + timedelta(seconds=2))
+    assert states(app)[made] == ("active", 1), "it needs long as before"
+    monkeypatch.setattr(looking, "QUICK_S", 1000)
+    assert match_costly(hub.engine, hub.config, later + timedelta(seconds=3))
     assert states(app)[made] == ("active", 0)
+
+
+def test_who_is_quick_in_small_steps_alone_stays_apart(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "QUICK_S", 1000)
+    monkeypatch.setattr(matching, "MOST_CHANGES", 4)
+    monkeypatch.setattr(matching, "FEWEST_CHANGES", 1)
+    call = Caller(app, "bench")
+    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    hub, now = app.extensions["hie"], datetime.now(UTC)
+    with Session(hub.engine) as session, session.begin():
+        row = session.get_one(SubscriptionRow, made)
+        row.costly, row.look_at = 2, now
+    for number in range(5):
+        created(call, patient(str(number), gender="male"))
+    assert match_costly(hub.engine, hub.config, now + timedelta(seconds=1))
+    assert (states(app)[made], len(events(app))) == (("active", 1), 1), "a small step says nothing"
+    assert match_costly(hub.engine, hub.config, now + timedelta(seconds=2))
+    assert (states(app)[made], len(events(app))) == (("active", 0), 5), "a full one does"
 
 
 def test_a_version_that_was_told_of_is_not_told_again_by_criteria(app: Flask, receiver: Receiver) -> None:

@@ -74,7 +74,7 @@ def match(session: Session, id_: str, config: Config, now: datetime, most_s: flo
     if not session.scalar(select(exists().where(_between(row.matched, upto)))):
         return 0
     types = channel.types({"topic": row.topic, "filters": row.filters})
-    most = max(MOST_CHANGES >> 2 * row.costly, min(MOST_CHANGES, FEWEST_CHANGES))
+    most = max(MOST_CHANGES >> 2 * max(row.costly - 1, 0), min(MOST_CHANGES, FEWEST_CHANGES))
     upto = _upto(session, row.matched, types, upto, most)
     window = _between(row.matched, upto)
     owner = recall(session, row.owner)
