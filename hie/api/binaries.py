@@ -153,9 +153,8 @@ def _is_named(session: Session, id_: str) -> bool:
     if not decision.allowed:
         return False
     places = f"Binary/{id_},{answers.base()}/Binary/{id_}"
-    named = criteria.condition(
-        session, decision.where, f"DocumentReference?location={places}", asking.hub().config.zone
-    )
+    zone, asked = asking.hub().config.zone, f"DocumentReference?location={places}"
+    named = criteria.condition(session, decision.where, asked, zone, asking.now())
     wanted = select(Resource.id).where(
         Resource.type == "DocumentReference", ~Resource.deleted, decision.where, named
     )

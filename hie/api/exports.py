@@ -112,11 +112,12 @@ def _asked(level: str) -> Export:
 
 def _check_filters(export: Export) -> None:
     """Check that the filters of an export can be searched by. Raises: NotValid, NotSupported."""
+    zone, now = asking.hub().config.zone, asking.now()
     with asking.hub().begin() as session:
         for type_, texts in export.filters.items():
             where = asking.permitted("search", type_).where
             for text in texts:
-                criteria.condition(session, where, text, asking.hub().config.zone)
+                criteria.condition(session, where, text, zone, now)
 
 
 def parameters(resource: dict[str, Any]) -> list[tuple[str, str]]:

@@ -69,7 +69,8 @@ def _with_identifier(session: Session, identifier: str, decision: Decision, reac
     Raises: NotFound; PreconditionFailed if the identifier is of several people.
     """
     asked = "Patient?" + urlencode({"identifier": identifier})
-    wanted = criteria.condition(session, decision.where, asked, asking.hub().config.zone)
+    zone = asking.hub().config.zone
+    wanted = criteria.condition(session, decision.where, asked, zone, asking.now())
     found = session.scalars(
         select(Resource.id)
         .where(Resource.type == "Patient", ~Resource.deleted, decision.where, wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from urllib.parse import parse_qsl
 
 from sqlalchemy import ColumnElement, and_
@@ -22,14 +22,17 @@ def split(criteria: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def condition(
-    session: Session, where: ColumnElement[bool], criteria: str, zone: tzinfo
+    session: Session, where: ColumnElement[bool], criteria: str, zone: tzinfo, now: datetime
 ) -> ColumnElement[bool]:
     """Return what criteria ask of a resource; chains reach as far as `where`.
+
+    Args:
+        now: what `ap` measures from; the same wherever what is asked for is read in parts.
 
     Raises: NotValid, NotSupported for what cannot be searched by, and for what shapes an answer (_sort ...).
     """
     type_, params = split(criteria)
-    how = Reading(zone, True, lambda _: where, session, datetime.now(UTC))
+    how = Reading(zone, True, lambda _: where, session, now)
     query: Query = parse(type_, params, how)
     if query.sort or query.includes or query.revincludes or query.only_count or query.total:
         raise NotValid("Criteria filter; leave out _sort, _include, _revinclude, _summary and _total.")

@@ -25,7 +25,7 @@ from hie.repository import ordering
 from hie.repository.chains import Reach
 from hie.repository.conditions import Condition
 from hie.repository.ordering import SortKey
-from hie.repository.paging import make_cursor, query_digest, read_cursor
+from hie.repository.paging import began_at, make_cursor, query_digest, read_cursor
 from hie.repository.query import Query, Reading, Target, parse
 from hie.repository.shaped import Shape, Shaped, places, values
 from hie.repository.sizes import Room, light
@@ -87,9 +87,10 @@ class Search:
     reach: Reach | None = None
     is_kept: bool = False
 
-    def reading(self, *, strict: bool) -> Reading:
-        """Return how the parameters are read."""
-        return Reading(self.zone, strict, self.reach or (lambda _: self.where), self.session, self.now)
+    def reading(self, *, strict: bool, began: datetime | None = None) -> Reading:
+        """Return how the parameters are read, on later pages at the instant of page one."""
+        reach = self.reach or (lambda _: self.where)
+        return Reading(self.zone, strict, reach, self.session, began or self.now)
 
 
 class Snapshot(UserDefinedType[str]):
@@ -122,13 +123,14 @@ def search(
     Raises: NotValid, NotSupported, TooCostly, Expired.
     """
     with bounded(how.session, params):
-        query = parse(target, params, how.reading(strict=strict))
+        given = [value for name, value in params if name == "_cursor"]
+        began_first = began_at(how.secret, given[0]) if given else None
+        query = parse(target, params, how.reading(strict=strict, began=began_first))
         total = _count(how, query) if query.total or query.only_count else None
         if query.only_count:
             return Page([], None, total, query.remarks, query.used, query)
         digest = query_digest(query.target.path, query.used)
         keys = ordering.sort_keys(query.target.types, tuple(query.sort))
-        given = [value for name, value in params if name == "_cursor"]
         last = read_cursor(how.secret, digest, how.now, given[0]) if given else None
         found = _found(how, query, keys, last)
     room = Room()

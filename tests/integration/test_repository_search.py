@@ -244,6 +244,20 @@ def test_every_resource_appears_exactly_once_while_others_are_written(session: S
     assert len(set(seen)) == len(seen)
 
 
+def test_what_is_about_a_date_is_the_same_on_every_page(session: Session) -> None:
+    about = "2026-01-30T08:05:00Z"  # thirty days before the second page, less before the first
+    found = [observation(id_, "1", about) for id_ in ("a", "b")]
+    found.append(observation("far", "1", "2026-02-02T07:00:00Z"))
+    store.write(session, [Write("put", "Observation", r["id"], r) for r in found], NOW)
+    asked = [("date", f"ap{about}"), ("_sort", "date"), ("_count", "1")]
+    page = ask(session, "Observation", *asked)
+    later = ask(
+        session, "Observation", *asked, ("_cursor", page.cursor or ""), now=NOW + timedelta(minutes=10)
+    )
+    assert [id_ for _, id_, _ in (*page.matches, *later.matches)] == ["a", "b"]
+    assert later.cursor is None, "what page one left out comes on no later page"
+
+
 def test_a_page_link_expires_and_belongs_to_its_search(filled: Session) -> None:
     page = ask(filled, "Observation", ("patient", "p1"), ("_count", "1"))
     assert page.cursor is not None

@@ -31,6 +31,13 @@ def test_an_altered_link_is_refused(cursor: str) -> None:
         paging.read_cursor(SECRET, "query", NOW, cursor)
 
 
+@pytest.mark.parametrize("last", [[], [1], ["x"], ["20260101"], [None]])
+def test_what_is_no_link_of_a_search_has_no_instant(last: list[object]) -> None:
+    assert paging.began_at(SECRET, paging.make_cursor(SECRET, "query", NOW, last)) is None
+    assert paging.began_at(SECRET, "x") is None
+    assert paging.began_at(SECRET, paging.make_cursor(SECRET, "query", NOW, [NOW.isoformat()])) == NOW
+
+
 def test_a_link_of_another_search_is_refused() -> None:
     cursor = paging.make_cursor(SECRET, "query", NOW, [1])
     with pytest.raises(NotValid):

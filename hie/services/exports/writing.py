@@ -168,13 +168,12 @@ class _Step:
         decision = decide(actor, "search", type_)
         if not decision.allowed or not decide(actor, "read", type_).allowed:
             return None
-        where = decision.where
+        assert job.snapshot is not None and job.transaction_at is not None
+        where, zone, at = decision.where, self.config.zone, job.transaction_at
         filters = self.asked.filters.get(type_, []) if kind == "output" else []
         if filters:
-            zone = self.config.zone
-            alternatives = [criteria.condition(session, decision.where, asked, zone) for asked in filters]
-            where = and_(where, or_(*alternatives))
-        assert job.snapshot is not None and job.transaction_at is not None
+            found = [criteria.condition(session, decision.where, asked, zone, at) for asked in filters]
+            where = and_(where, or_(*found))
         since = datetime.fromisoformat(self.asked.since) if self.asked.since else None
         return rows.Reach(
             where,

@@ -113,7 +113,7 @@ def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: 
         if not (decide(by, "search", type_).allowed and decide(by, "read", type_).allowed):
             raise NotPermitted(f"You may not read {type_}, so you cannot subscribe to it.")
     for text in asked["filters"]:
-        criteria.condition(session, true(), text, config.zone)
+        criteria.condition(session, true(), text, config.zone, now)
     asked |= {
         "state": "off" if resource.get("status") == "off" else "requested",
         "owner": remember(by),

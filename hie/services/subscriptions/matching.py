@@ -83,7 +83,8 @@ def match(session: Session, id_: str, config: Config, now: datetime, most_s: flo
         decision = decide(owner, "search", type_)
         if decision.allowed and decide(owner, "read", type_).allowed:
             filters = [asked for asked in row.filters if criteria.split(asked)[0] == type_]
-            wanted = [criteria.condition(session, decision.where, asked, config.zone) for asked in filters]
+            reach, zone = decision.where, config.zone
+            wanted = [criteria.condition(session, reach, asked, zone, now) for asked in filters]
             where = and_(window, decision.where, or_(*wanted) if wanted else true())
             _limit(session, end)
             if row.topic is None:
