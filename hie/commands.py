@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from esb.declare import declare
@@ -39,12 +39,10 @@ def migrate(config: Config, _: argparse.Namespace) -> None:
 
 def rebase(config: Config, _: argparse.Namespace) -> None:
     """After a restore from pg_dump: bring the stored transaction ids over to this PostgreSQL cluster."""
-    engine = create_engine(config.database_url, hide_parameters=True)
-    with Session(engine) as session, session.begin():
+    with _engine(config) as engine, Session(engine) as session, session.begin():
         marks = rebasing.rebase(session.connection(), datetime.now(UTC))
         if marks is not None:
             _record(session, "database.rebase", {"marks": marks})
-    engine.dispose()
     print(json.dumps({"rebased": marks is not None}))
 
 
@@ -220,12 +218,13 @@ def release_parked(config: Config, args: argparse.Namespace) -> None:
 
     with _session(config) as session:
         release(session, args.id, config, datetime.now(UTC), OPERATOR)
+    print(json.dumps({"released": args.id}))
 
 
 def seal_trail(config: Config, _: argparse.Namespace) -> None:
     """Seal the audit rows written so far into the hash chain."""
-    engine = create_engine(config.database_url, hide_parameters=True)
-    print(json.dumps({"sealed": seal_audit(engine, time.sleep)}))
+    with _engine(config) as engine:
+        print(json.dumps({"sealed": seal_audit(engine, time.sleep)}))
 
 
 def verify_trail(config: Config, _: argparse.Namespace) -> None:
@@ -274,13 +273,19 @@ def map_codes(config: Config, args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _sessions(config: Config) -> Iterator[sessionmaker[Session]]:
-    rebasing.check_own(config.database_url)
+def _engine(config: Config) -> Iterator[Engine]:
     engine = create_engine(config.database_url, hide_parameters=True)
     try:
-        yield sessionmaker(engine)
+        yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _sessions(config: Config) -> Iterator[sessionmaker[Session]]:
+    rebasing.check_own(config.database_url)
+    with _engine(config) as engine:
+        yield sessionmaker(engine)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ NAMED_PLACES: dict[str, Json] = {
 }
 HEADERS: dict[str, Json] = {
     "If-Match": {"type": "string", "pattern": '^(W/"[0-9]{1,9}"|\\*)$'},
-    "If-None-Match": {"type": "string", "pattern": '^(\\*|W/"[0-9]{1,9}")$'},
+    "If-None-Match": {"type": "string", "pattern": '^(\\*|W/"[0-9]{1,9}"(, ?W/"[0-9]{1,9}")*)$'},
     "If-None-Exist": {"type": "string", "maxLength": 2000},
     "Prefer": {"type": "string", "maxLength": 200},
 }

@@ -69,8 +69,8 @@ class Pieces:
                 length = min(PIECE, self.size - number * PIECE)
                 file.seek(number * (PIECE + TAG))
                 sealed = file.read(length + TAG)
-                opening = Cipher(cipher(self._key), GCM(_nonce(number), sealed[length:])).decryptor()
                 try:
+                    opening = Cipher(cipher(self._key), GCM(_nonce(number), sealed[length:])).decryptor()
                     piece = opening.update(sealed[:length]) + opening.finalize()
                 except (InvalidTag, ValueError):
                     raise NotTrusted("The content is not as it was sealed.") from None

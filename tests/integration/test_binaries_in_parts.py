@@ -125,6 +125,10 @@ def test_what_was_changed_on_the_disk_is_not_given(tmp_path: Path, suite: str) -
         file.write_bytes(changed)
         with pytest.raises(NotTrusted):
             list(blobs.find_own(tmp_path, own, token="t", name=name).read())
+    content = blobs.find_own(tmp_path, own, token="t", name=name)
+    file.write_bytes(sealed[:9])
+    with pytest.raises(NotTrusted):
+        list(content.read())
     for changed in (b"", sealed[:-1], sealed[:100]):
         file.write_bytes(changed)
         with pytest.raises(Malformed):
