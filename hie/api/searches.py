@@ -23,9 +23,9 @@ from hie.repository.search import Match, Page, Target, bounded, is_quick, search
 from hie.schema.repository import Resource
 from hie.security import audit
 from hie.security.access import access
+from hie.security.policy import decide
 
 MOST_TYPES = 40  # that `_type` may name
-EXPLAINED_TO = frozenset({"system", "operator"})
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -147,7 +147,7 @@ def _is_explained(params: Params) -> bool:
         raise NotValid("__explain is true or false.")
     if "true" not in wanted:
         return False
-    if asking.actor().role not in EXPLAINED_TO:
+    if not decide(asking.actor(), "explain", "Search").allowed:
         raise NotPermitted("How a search runs is shown to operators only; leave __explain out.")
     return True
 

@@ -14,6 +14,7 @@ from hie.errors import NotPermitted, TooLarge
 from hie.repository.content import instant_text
 from hie.schema import LocalCode
 from hie.security.access import access
+from hie.security.policy import decide
 from hie.services.vocabulary import publish
 from hie.terminology import local_codes
 
@@ -72,7 +73,7 @@ def _wants_csv() -> bool:
 def _facility() -> str | None:
     """Return the facility whose codes alone the asker may see; None for all. Raises: NotPermitted."""
     actor = asking.actor()
-    if actor.role not in ("system", "facility"):
+    if not decide(actor, "map", "Code").allowed:
         raise NotPermitted("Only clients of the region and of hospitals ask this.")
     return actor.facility
 

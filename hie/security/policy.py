@@ -14,7 +14,7 @@ from hie.schema.mpi import Identity
 from hie.schema.repository import NO_COMPARTMENT, Resource, ResourceHistory, ResourceKey
 from hie.schema.security import AuditEventRow, Relation
 from hie.security.actor import Actor
-from hie.security.rules import LETTERS, PUBLISHED, Reach, rule_for
+from hie.security.rules import BESIDE, LETTERS, PUBLISHED, Reach, rule_for
 from hie.security.scopes import allowed_types
 
 BINARY = "Binary"
@@ -50,8 +50,8 @@ def decide(actor: Actor, action: str, resource_type: str, *, now: datetime | Non
 
     Args:
         action: read, search, everything, create, update, patch, delete, match, find, confirm, review,
-            link, operate, explain.
-        resource_type: a FHIR type, `*` for all of them, or Person, Message, Search.
+            link, operate, explain, map.
+        resource_type: a FHIR type, `*` for all of them, or Person, Message, Search, Code.
         now: the instant relations are judged at; the database's clock if not given.
     """
     if now is not None:
@@ -72,9 +72,9 @@ def _decide(actor: Actor, action: str, resource_type: str, now: datetime | None)
     types: frozenset[str] | None = None
     if actor.kind == "client":
         letter = LETTERS.get(action)
-        if letter is None:
+        if letter is None and action not in BESIDE:
             return _denied(f"a client may not {action} {resource_type}")
-        types = allowed_types(actor.scopes, letter)
+        types = allowed_types(actor.scopes, letter) if letter else None
         if types is not None and (not types or resource_type not in types | {"*"}):
             return _denied(f"no scope of the token allows {action} of {resource_type}")
     if resource_type == "AuditEvent":

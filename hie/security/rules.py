@@ -78,10 +78,13 @@ RULES: tuple[Rule, ...] = (
     Rule("system", (*READING, *WRITING), ANY, Reach.ALL),
     Rule("system", READING, "AuditEvent", Reach.ALL),
     Rule("system", ("match",), "Patient", Reach.ALL),
+    Rule("system", ("explain",), "Search", Reach.ALL),
+    Rule("system", ("map",), "Code", Reach.ALL),
     # A hospital's own systems.
     Rule("facility", READING, ANY, Reach.OWN_OR_RELATED),
     Rule("facility", WRITING, ANY, Reach.OWN),
     Rule("facility", ("match",), "Patient", Reach.UNRESTRICTED, masked=True),
+    Rule("facility", ("map",), "Code", Reach.OWN_TRAIL),
     # Doctors and the referral office: find masked, confirm, then read.
     Rule("doctor", READING, ANY, Reach.RELATED),
     Rule("doctor", ("find", "confirm"), "Person", Reach.UNRESTRICTED, masked=True),
@@ -120,6 +123,9 @@ LETTERS = {
     "patch": "u",
     "delete": "d",
 }
+
+# Asked beside another action of the same request, which the scopes decide.
+BESIDE = frozenset({"explain", "map"})
 
 
 def rule_for(role: str, action: str, resource_type: str) -> Rule | None:

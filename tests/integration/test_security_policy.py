@@ -207,6 +207,22 @@ def test_who_sees_the_audit_trail(
     assert set(session.scalars(sa.select(AuditEventRow.facility).where(where))) == set(facilities)
 
 
+@pytest.mark.parametrize(
+    ("actor", "may"),
+    [
+        (SYSTEM, {"explain", "map"}),
+        (H01, {"map"}),
+        (Actor("user", "x", None, "operator"), {"explain", "map"}),
+        (Actor("user", "x", "H01", "engineer"), {"map"}),
+        (DOCTOR, set()),
+        (STEWARD, set()),
+    ],
+)
+def test_who_maps_codes_and_sees_how_searches_run(actor: Actor, may: set[str]) -> None:
+    asked = {"explain": "Search", "map": "Code"}
+    assert {action for action, of in asked.items() if decide(actor, action, of).allowed} == may
+
+
 def test_a_hospitals_system_does_not_see_the_audit_trail() -> None:
     assert not decide(H01, "search", "AuditEvent").allowed
 
