@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
-from urllib.parse import parse_qsl
 
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, bindparam, func, select, true
 from sqlalchemy.orm import Session
@@ -17,8 +16,8 @@ from hie.api import asking
 from hie.api.recording import NEUTRAL
 from hie.errors import NotPermitted, NotValid, PreconditionFailed
 from hie.repository.conditions import Condition
-from hie.repository.query import FORM, Reading, parse
-from hie.repository.search import bounded, limited
+from hie.repository.query import FORM, Reading, pairs, parse
+from hie.repository.search import is_quick, limited
 from hie.repository.shaped import Shaped
 from hie.schema.repository import Resource
 
@@ -41,15 +40,18 @@ class Known:
 
 
 def pairs_of(criteria: str) -> list[tuple[str, str]]:
-    """Return the (name, value) pairs of criteria, without what is about the answer's form."""
-    found = parse_qsl(criteria.removeprefix("?"), keep_blank_values=True)
+    """Return the (name, value) pairs of criteria, without what is about the form of an answer.
+
+    Raises: NotValid.
+    """
+    found = pairs(criteria.removeprefix("?"))
     return [pair for pair in found if pair[0] not in FORM]
 
 
 def same_words(type_: str, criteria: str) -> str:
     """Return criteria in one order and one case, so that equal ones are equal texts."""
-    pairs = pairs_of(criteria)
-    return f"{type_}?" + "&".join(sorted(f"{name}={_alike(type_, name, value)}" for name, value in pairs))
+    words = (f"{name}={_alike(type_, name, value)}" for name, value in pairs_of(criteria))
+    return f"{type_}?" + "&".join(sorted(words))
 
 
 def _alike(type_: str, name: str, value: str) -> str:
@@ -119,9 +121,10 @@ def read(session: Session, type_: str, criteria: str) -> Conditions:
     if type_ not in RESOURCE_TYPES:
         raise NotValid("There is no such resource type in FHIR R4.")
     how = Reading(asking.hub().config.zone, True, lambda _: true(), session, asking.now())
-    pairs = pairs_of(criteria)
-    with bounded(session, pairs):
-        query = parse(type_, pairs, how)
+    params = pairs_of(criteria)
+    # What is quick is made into conditions without asking the database.
+    with nullcontext() if is_quick(params) else limited(session):
+        query = parse(type_, params, how)
     if not query.conditions:
         raise NotValid("A condition needs at least one search parameter.")
     return query.conditions

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from flask import request
 
 from hie.api import asking
 from hie.errors import Malformed, TooLarge
+from hie.repository.query import MOST_CHARACTERS, pairs
 
 Params = list[tuple[str, str]]
 FORM = "application/x-www-form-urlencoded"
 NO_FORM = f"The parameters of a POST _search are sent as {FORM}; send them so, or in the address."
 NO_TEXT = "The parameters are not UTF-8; send each as UTF-8, percent-encoded."
 QUOTED = "%"  # what stands in a parameter where its bytes are no text, as in %FF
-MOST_BYTES = 10_000_000
+MOST_BYTES = 3 * MOST_CHARACTERS
 
 
 def in_address() -> Params:
@@ -28,7 +27,7 @@ def in_address() -> Params:
 def in_form() -> Params:
     """Return the parameters in the request's body, if it has one.
 
-    Raises: UnsupportedMedia, Malformed, TooLarge: what is sent is read, or refused.
+    Raises: UnsupportedMedia, Malformed, NotValid, TooLarge: what is sent is read, or refused.
     """
     if request.method != "POST":
         return []
@@ -44,6 +43,6 @@ def in_form() -> Params:
 
 def _read(raw: bytes) -> Params:
     try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
+        return pairs(raw.decode(), errors="strict")
     except UnicodeDecodeError:
         raise Malformed(NO_TEXT) from None

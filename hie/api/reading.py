@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from hie.errors import HieError
 from hie.repository import read
 from hie.repository.content import instant_text
 from hie.repository.contents import BINARY
+from hie.repository.query import pairs
 from hie.repository.read import Stored
 from hie.repository.search import Target
 
@@ -54,7 +54,7 @@ def _one(session: Session, item: Asked) -> Given:
         return _answered(_response(found, "304 Not Modified"), None), of
     if item.method == "HEAD":
         return _answered(_response(found), None), of
-    content = shaping.part_of(binaries.whole(found.type, found.content), dict(parse_qsl(item.criteria or "")))
+    content = shaping.part_of(binaries.whole(found.type, found.content), dict(pairs(item.criteria or "")))
     return _answered(_response(found), content), of
 
 
@@ -66,7 +66,7 @@ def _has_it_already(item: Asked, found: Stored) -> bool:
 
 
 def _several(session: Session, item: Asked) -> Given:
-    params = parse_qsl(item.criteria or "", keep_blank_values=True)
+    params = pairs(item.criteria or "")
     decision = asking.permitted("search", item.type)
     content, _, compartments = searches.searchset(
         session, Target(item.type, (item.type,)), decision.where, params

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
-from urllib.parse import parse_qsl
 
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Session
 
 from esb.fhir.types import RESOURCE_TYPES
 from hie.errors import NotValid
-from hie.repository.query import Query, Reading, parse
+from hie.repository.query import Query, Reading, pairs, parse
 
 
 def split(criteria: str) -> tuple[str, list[tuple[str, str]]]:
@@ -18,7 +17,7 @@ def split(criteria: str) -> tuple[str, list[tuple[str, str]]]:
     type_, _, rest = criteria.strip().partition("?")
     if type_ not in RESOURCE_TYPES:
         raise NotValid("Criteria begin with a resource type of R4, as in Observation?status=final.")
-    return type_, parse_qsl(rest, keep_blank_values=True)
+    return type_, pairs(rest)
 
 
 def condition(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 from sqlalchemy import and_, or_, select
 
@@ -17,13 +18,29 @@ from hie.repository.unknown import INSTEAD, Unknown, WrongModifier, no_parameter
 from hie.repository.wanted import Query, Target
 from hie.schema.repository import Resource, ResourceKey
 
-__all__ = ["FORM", "Query", "Reading", "Target", "Unknown", "parse", "unknown"]
+__all__ = ["FORM", "Query", "Reading", "Target", "Unknown", "check_few", "pairs", "parse", "unknown"]
 
 MOST_PARAMETERS = 200
 MOST_CHARACTERS = 1_000_000
+TOO_MANY = f"A search has at most {MOST_PARAMETERS} parameters of {MOST_CHARACTERS} characters."
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # Parameters about the answer's form, which the API reads.
 FORM = frozenset({"_format", "_pretty", "_cursor", "__explain"})
+
+
+def pairs(words: str, errors: str = "replace") -> list[tuple[str, str]]:
+    """Return the parameters of a form, or of an address behind its question mark.
+
+    Raises: NotValid where they are more than any search has; UnicodeDecodeError under errors="strict".
+    """
+    check_few(words)
+    return parse_qsl(words, keep_blank_values=True, errors=errors)
+
+
+def check_few(words: str) -> None:
+    """Check that a form has no more parameters than any search has, before it is read. Raises: NotValid."""
+    if words.count("&") > MOST_PARAMETERS:
+        raise NotValid(TOO_MANY)
 
 
 def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading) -> Query:
@@ -33,7 +50,7 @@ def parse(target: Target | str, params: Sequence[tuple[str, str]], how: Reading)
     """
     size = sum(len(name) + len(value) for name, value in params)
     if len(params) > MOST_PARAMETERS or size > MOST_CHARACTERS:
-        raise NotValid(f"A search has at most {MOST_PARAMETERS} parameters of {MOST_CHARACTERS} characters.")
+        raise NotValid(TOO_MANY)
     query = Query(Target(target, (target,)) if isinstance(target, str) else target)
     types = query.target.types
     check_effort(types, params)

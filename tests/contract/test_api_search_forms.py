@@ -4,6 +4,8 @@ import gzip
 
 import pytest
 
+from hie.api import forms
+from hie.repository import query
 from tests.hub_world import Caller, created, ids, is_outcome, patient
 
 FORM = "application/x-www-form-urlencoded"
@@ -54,3 +56,20 @@ def test_a_form_is_read_as_it_was_meant(call: Caller) -> None:
     assert ids(call("GET", "/Patient?identifier=f1&name:contains=%25")) == []
     for kind in (FORM, "", "application/fhir+json"):
         assert ids(call("POST", "/Patient/_search?identifier=f1", Content_Type=kind)) == [made]
+
+
+@pytest.mark.parametrize("body", [b"a&" * 1000, b"a=1&" * 1000, b"&" * 1_000_000])
+def test_a_form_of_more_parameters_than_a_search_has_is_refused_before_it_is_read(
+    call: Caller, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(query, "parse_qsl")
+    refused = call(
+        "POST", "/Patient/_search", gzip.compress(body), Content_Type=FORM, Content_Encoding="gzip"
+    )
+    assert (refused.status_code, is_outcome(refused)) == (400, True)
+
+
+def test_a_form_of_more_than_a_search_may_hold_is_refused(call: Caller) -> None:
+    body = b"name=" + b"a" * forms.MOST_BYTES
+    refused = call("POST", "/Patient/_search", body, Content_Type=FORM)
+    assert (refused.status_code, is_outcome(refused)) == (413, True)
