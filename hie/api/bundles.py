@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -15,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from esb.fhir import lexemes
-from esb.fhir.bundles import outcome_of
 from hie.api import answers, asking, batched, binaries, overlaps, reading, recording, requested, resolving
 from hie.api.failures import as_hie_error
 from hie.api.reading import Given
@@ -95,7 +93,7 @@ def _alone(entry: Any, number: int) -> bytes:
     """Do one entry in a transaction of its own; return its answer, an OperationOutcome if it failed."""
     try:
         if batched.is_apart(entry):
-            return batched.answer(entry)
+            return batched.answer(entry, f"Bundle.entry[{number}]")
         with asking.hub().begin() as session:
             asked = requested.read_entries([entry], first=number)
             return _together(session, asked, "batch")[0]
@@ -105,8 +103,7 @@ def _alone(entry: Any, number: int) -> bytes:
             place = without_text(error)
             log.error("request %s: entry %d failed", asking.actor().request_id, number, exc_info=place)
         _audit_failed(entry, known.http)
-        status = f"{known.http} {HTTPStatus(known.http).phrase}"
-        return orjson.dumps({"response": {"status": status, "outcome": outcome_of(known)}})
+        return batched.refused(known)
 
 
 def _done(session: Session, item: Asked, found: dict[tuple[str, str], Outcome], wanted: str) -> Given:

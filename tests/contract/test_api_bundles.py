@@ -1,12 +1,17 @@
 """Transactions and batches as a foreign client sees them."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.orm import Session
 
-from tests.hub_world import Caller, created, entry, ids, observation, patient, transaction
+from hie.schema import AuditEventRow
+from tests.hub_world import Caller, Json, created, entry, ids, observation, patient, transaction
 
 
 def test_a_transaction_resolves_references_in_any_order(call: Caller) -> None:
@@ -176,3 +181,74 @@ def test_the_answers_of_a_batch_are_bounded_together(app: Flask, call: Caller) -
     finally:
         app.extensions["hie"] = hub
     assert [one["response"]["status"][:3] for one in done] == ["200", "200", "413"]
+
+
+def in_batch(call: Caller, *asked: Json) -> list[Json]:
+    """Return what becomes of the entries of a batch."""
+    answer = call("POST", "/", transaction(*asked, kind="batch"))
+    assert answer.status_code == 200, answer.text
+    done: list[Json] = answer.get_json()["entry"]
+    return done
+
+
+@pytest.fixture
+def nearly_full(app: Flask) -> Iterator[None]:
+    """Batches that have no more room after one answer of any size."""
+    hub = app.extensions["hie"]
+    app.extensions["hie"] = replace(hub, config=replace(hub.config, max_body=1500))
+    yield
+    app.extensions["hie"] = hub
+
+
+def test_beyond_the_limit_nothing_of_a_batch_is_done_any_more(
+    app: Flask, call: Caller, nearly_full: None
+) -> None:
+    id_ = created(call, patient("17"))["id"]
+    tag = {"name": "meta", "valueMeta": {"tag": [{"system": "urn:hie:test", "code": "late"}]}}
+    adding = entry({"resourceType": "Parameters", "parameter": [tag]}, "POST", f"Patient/{id_}/$meta-add")
+    with Session(app.extensions["hie"].engine) as session:
+        last = session.scalar(sa.select(sa.func.max(AuditEventRow.id)))
+    done = in_batch(call, entry(None, "GET", "metadata"), adding)
+    assert [one["response"]["status"][:3] for one in done] == ["413", "413"]
+    assert call("GET", f"/Patient/{id_}").get_json()["meta"]["versionId"] == "1"
+    with Session(app.extensions["hie"].engine) as session:
+        rows = session.execute(
+            sa.select(AuditEventRow.operation, AuditEventRow.http)
+            .where(AuditEventRow.id > last)
+            .order_by(AuditEventRow.id)
+        ).all()
+    assert [tuple(row) for row in rows if row.operation not in ("token", "read")] == [("batch", 413)]
+
+
+def test_what_a_batch_wrote_is_told_also_where_its_answer_has_no_room(
+    call: Caller, nearly_full: None
+) -> None:
+    id_ = created(call, patient("18"))["id"]
+    tags = [{"system": "urn:hie:test", "code": f"code-{number:03}"} for number in range(60)]
+    given = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": tags}}]}
+    (done,) = in_batch(call, entry(given, "POST", f"Patient/{id_}/$meta-add"))
+    assert (done["response"]["status"], "resource" in done) == ("200 OK", False)
+    assert "This was done" in done["response"]["outcome"]["issue"][0]["diagnostics"]
+    assert call("GET", f"/Patient/{id_}").get_json()["meta"]["versionId"] == "2"
+
+
+def test_what_is_no_fhir_json_is_refused_in_its_entry_of_a_batch(call: Caller) -> None:
+    listed = entry(None, "GET", "ConceptMap/$unmapped?_format=text/csv")
+    first, second = in_batch(call, listed, entry(patient("19"), "POST", "Patient"))
+    assert (first["response"]["status"][:3], second["response"]["status"][:3]) == ("406", "201")
+
+
+@pytest.mark.parametrize("url", ["_job/x", "_job/x/1", "/_job/x/1", "%5Fjob/x/1", "_%6aob/x/1"])
+def test_a_batch_reads_no_file_of_a_job(call: Caller, url: str) -> None:
+    (done,) = in_batch(call, entry(None, "GET", url))
+    assert done["response"]["status"][:3] == "400"
+
+
+@pytest.mark.parametrize("tags", ["a\nb", "a\rb", "\t", "é", 7])
+def test_an_if_none_match_that_is_no_header_is_refused_by_its_name(call: Caller, tags: Any) -> None:
+    made = entry(None, "GET", "Patient/$meta") | {
+        "request": {"method": "GET", "url": "Patient/$meta", "ifNoneMatch": tags}
+    }
+    (done,) = in_batch(call, made)
+    assert done["response"]["status"][:3] == "400"
+    assert "Bundle.entry[0].request.ifNoneMatch" in str(done["response"]["outcome"])
