@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from esb.fhir import lexemes
 from esb.fhir.validation import check_resource
-from hie.api import answers, asking, operations, parameters, recording
+from hie.api import answers, asking, binaries, operations, parameters, recording
 from hie.api.written import audited
 from hie.errors import NotFound
 from hie.repository import labels, read
+from hie.repository.contents import BINARY
 from hie.repository.labels import Meta
 from hie.repository.writes import Write
 from hie.schema.repository import ResourceKey
@@ -56,7 +57,10 @@ def meta_of_version(type_: str, id_: str, version: str) -> Response:
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise NotFound
     with asking.hub().begin() as session:
-        stored = read.vread(session, type_, id_, int(version), decision.where)
+        if type_ == BINARY:
+            stored = binaries.read_version(session, id_, int(version), decision.where)
+        else:
+            stored = read.vread(session, type_, id_, int(version), decision.where)
         audited(session, "R", "$meta", type_, id_, stored.compartment or None)
     return _answer(lexemes.loads(stored.content)["meta"])
 

@@ -14,7 +14,11 @@ from esb.seal import generate_keys
 from hie.app import create_app
 from hie.config import Config
 from hie.directory.clients import put_client
+from hie.schema import SubscriptionEvent
 from hie.schema.directory import Facility
+from hie.security.actor import client_actor
+from hie.security.scopes import parse_scopes
+from hie.services.subscriptions.delivering import content_of
 from hie.work.process import work_once
 from tests.hub_world import PATCH, SECRET, Caller, Json, created, entry, patient, transaction
 
@@ -328,6 +332,34 @@ def test_an_export_holds_no_binary_whose_context_is_hidden(app: Flask, narrow: C
     (output,) = narrow("GET", place).get_json()["output"]
     lines = narrow("GET", output["url"].partition("/fhir")[2]).data.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [plain]
+
+
+def test_a_past_version_whose_context_is_hidden_leaves_by_no_road(app: Flask, narrow: Caller) -> None:
+    h01 = Caller(app, "h01")
+    closed = created(h01, {"resourceType": "Library", "status": "draft", "type": {"text": "x"}})["id"]
+    id_ = kept(h01, X_Security_Context=f"Library/{closed}")
+    asked = narrow("GET", "/$export?_type=Binary", Prefer="respond-async", Accept=FHIR)
+    place = asked.headers["Content-Location"].partition("/fhir")[2]
+    hub = app.extensions["hie"]
+
+    def open_it() -> bool:
+        """While the export runs, let the content be another one that belongs to nobody."""
+        return h01("PUT", f"/Binary/{id_}", b"new", Content_Type=PDF).status_code != 200
+
+    assert work_once(hub.engine, hub.config, ("export",), open_it)
+    assert narrow("GET", place).get_json()["output"] == []
+    versions = {1: 404, 2: 200}
+    for version, status in versions.items():
+        path = f"/Binary/{id_}/_history/{version}"
+        assert narrow("GET", path).status_code == status
+        assert narrow("GET", f"{path}/$meta", Accept=FHIR).status_code == status
+    reader = client_actor("narrow", "H01", parse_scopes("system/Binary.rs system/Basic.rs"))
+    with Session(hub.engine) as session:
+        told = [
+            content_of(session, SubscriptionEvent(type="Binary", id=id_, version=version), reader)
+            for version in versions
+        ]
+    assert [content is not None for content in told] == [False, True]
 
 
 def test_a_deletion_is_told_only_to_whom_may_see_the_binary(app: Flask) -> None:

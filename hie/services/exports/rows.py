@@ -33,12 +33,14 @@ MOST_BYTES = 32 << 20  # of text in a chunk, unless one resource alone has more
 class Reach:
     """Which resources of a type an export holds.
 
-    where: the policy's condition, and the filters. snapshot: the watermark; `at`: its instant.
+    where: the policy's condition, and the filters. past: what holds of each version of the past besides.
+    snapshot: the watermark; `at`: its instant.
     since: what was committed since that instant; `mark`: and below no watermark known for it.
     patients: compartments; None for all. has_filters: whether `where` looks at the content.
     """
 
     where: ColumnElement[bool]
+    past: ColumnElement[bool]
     snapshot: int
     at: datetime
     since: datetime | None
@@ -162,6 +164,7 @@ def _replaced(type_: str, reach: Reach, after: After | None) -> Any:
             ~ResourceHistory.deleted,
             ~ResourceHistory.superseded,
             ~earlier,
+            reach.past,
             *_limits(ResourceHistory, reach, after),
             *_belonging(reach),
         )

@@ -177,6 +177,7 @@ class _Step:
         since = datetime.fromisoformat(self.asked.since) if self.asked.since else None
         return rows.Reach(
             where,
+            decision.past,
             job.snapshot,
             job.transaction_at,
             since,

@@ -208,15 +208,17 @@ def content_of(session: Session, event: SubscriptionEvent, reader: Actor) -> byt
         return None
     if present.version == event.version:
         return bytes(present.content.encode())
-    past = session.scalar(
-        select(ResourceHistory.content).where(
+    past = session.execute(
+        select(ResourceHistory.content, decision.past.label("visible")).where(
             ResourceHistory.type == event.type,
             ResourceHistory.id == event.id,
             ResourceHistory.version == event.version,
             ResourceHistory.compartment == present.compartment,
         )
-    )
-    return (past or present.content).encode()
+    ).one_or_none()
+    if past is None:
+        return bytes(present.content.encode())
+    return bytes(past.content.encode()) if past.visible else None
 
 
 def _settle(session: Session, row: SubscriptionRow, call: Call, now: datetime) -> None:
