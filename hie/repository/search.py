@@ -271,11 +271,14 @@ def is_quick(params: Sequence[tuple[str, str]]) -> bool:
 
 @contextmanager
 def bounded(session: Session, params: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Let no statement of a search with unusual parameters take longer than may be waited for.
+    """Let no statement of a search take longer than may be waited for.
 
-    Raises: TooCostly; RuntimeError outside of a transaction, where the limit would end at once.
+    Outside of a transaction each statement has the limit of its connection.
+
+    Raises: TooCostly; RuntimeError for unusual parameters outside of a transaction: they need several
+        statements that see the same.
     """
-    if is_quick(params):
+    if driver(session).autocommit and is_quick(params):
         yield
         return
     with limited(session):

@@ -15,7 +15,7 @@ from hie.repository.chains import MOST_HOPS
 from hie.repository.definitions import EVERY_TYPE
 from hie.repository.includes import MOST_INCLUDED, MOST_ROUNDS
 from hie.security import hub as hub_module
-from tests.hub_world import Caller, Json, created, ids, is_outcome, patient
+from tests.hub_world import Caller, Json, created, entry, ids, is_outcome, patient, transaction
 
 FORM = "application/x-www-form-urlencoded"
 VALUES = [
@@ -236,6 +236,20 @@ def test_what_takes_too_long_is_given_up_with_the_reason(
         connection.execute(sa.text("LOCK TABLE resource IN ACCESS EXCLUSIVE MODE"))
         answer = call(method, path)
     assert (answer.status_code, answer.get_json()["issue"][0]["code"]) == (400, "too-costly")
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction", "$lastn"])
+def test_a_plain_search_is_given_up_on_every_road(call: Caller, hurry: sa.Engine, kind: str) -> None:
+    query = "Observation?patient=x&code=x"
+    with hurry.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE resource IN ACCESS EXCLUSIVE MODE"))
+        if kind == "$lastn":
+            answer = call("GET", "/Observation/$lastn?patient=x&code=x")
+        else:
+            answer = call("POST", "/", transaction(entry(None, "GET", query), kind=kind))
+    found = answer.get_json()
+    outcome = found["entry"][0]["response"]["outcome"] if kind == "batch" else found
+    assert outcome["issue"][0]["code"] == "too-costly"
 
 
 def test_a_plain_page_is_one_statement_and_its_audit_row(app: Flask, call: Caller, someone: Json) -> None:

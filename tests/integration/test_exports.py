@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from hie.repository import search as search_module
 from hie.schema import AuditEventRow, Job, JobFile, Resource
 from hie.services.exports import jobs, rows, writing
 from hie.services.exports.jobs import is_polled_too_soon
@@ -292,12 +293,18 @@ def test_large_resources_are_exported_few_at_a_time_each_once(
     assert max(sizes) < 150_000 + 70_000, "at most one resource beyond the limit"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "/$export?_type=Observation&_typeFilter=Observation%3Fvalue-quantity%3Dgt5",
+        "/$export?_type=DiagnosticReport&_typeFilter=DiagnosticReport%3Fresult.value-quantity%3Dgt5",
+    ],
+)
 def test_a_filter_that_takes_too_long_ends_its_export_in_plain_words(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     call, hub = Caller(app, "bench"), app.extensions["hie"]
     monkeypatch.setattr(writing, "MOST_S", 0.2)
-    asked = "/$export?_type=Observation&_typeFilter=Observation%3Fvalue-quantity%3Dgt5"
     created(call, observation(f"Patient/{created(call, patient('1'))['id']}"))
     job = start(call, asked)
     with Session(hub.engine) as other, other.begin():
@@ -305,6 +312,18 @@ def test_a_filter_that_takes_too_long_ends_its_export_in_plain_words(
         assert work(app)
     answer = call("GET", job)
     assert (answer.status_code, "_typeFilter takes too long" in answer.text) == (500, True)
+
+
+def test_a_filter_whose_chain_takes_too_long_is_refused_at_the_kick_off(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, hub = Caller(app, "bench"), app.extensions["hie"]
+    monkeypatch.setattr(search_module, "MOST_SECONDS", 0.2)
+    asked = "/$export?_type=DiagnosticReport&_typeFilter=DiagnosticReport%3Fresult.value-quantity%3Dgt5"
+    with Session(hub.engine) as other, other.begin():
+        other.execute(sa.text("LOCK TABLE search_number IN ACCESS EXCLUSIVE MODE"))
+        answer = call("GET", asked, **WAIT)
+    assert (answer.status_code, answer.get_json()["issue"][0]["code"]) == (400, "too-costly")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from hie.__main__ import main
+from hie.repository import search as search_module
 from hie.schema import AuditEventRow, SubscriptionRow
 from hie.services.subscriptions import delivering, matching
 from hie.work import looking
@@ -67,6 +68,19 @@ def test_costly_criteria_hold_up_no_other_subscription_and_are_parked_with_the_r
     turn(app)
     turn(app)
     assert len([one for one in receiver.told if one.path == "/notices"]) == 2, "its event waited"
+
+
+def test_criteria_whose_chain_takes_too_long_are_refused_when_they_are_written(
+    app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "MOST_SECONDS", 0.2)
+    call, hub = Caller(app, "bench"), app.extensions["hie"]
+    with Session(hub.engine) as other, other.begin():
+        other.execute(sa.text("LOCK TABLE search_number IN ACCESS EXCLUSIVE MODE"))
+        body = by_criteria(receiver, "DiagnosticReport?result.value-quantity=gt5")
+        answer = call("POST", "/Subscription", body)
+    assert (answer.status_code, answer.get_json()["issue"][0]["code"]) == (400, "too-costly")
+    assert states(app) == {}
 
 
 def test_an_operator_takes_up_again_what_was_set_aside(

@@ -114,8 +114,9 @@ class _Step:
         with Session(self.engine) as session, session.begin():
             job = session.get_one(Job, self.job)
             session.execute(text(f"SET LOCAL statement_timeout = '{MOST_S}s'"))
-            reach = self._reach(session, job, recall(session, job.actor), kind, type_)
+            actor = recall(session, job.actor)
             with _bounded():
+                reach = self._reach(session, job, actor, kind, type_)
                 contents, after = ([], None) if reach is None else READ[kind](session, type_, reach, position)
             if contents:
                 self._write(session, kind, type_, contents, position)

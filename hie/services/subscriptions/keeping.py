@@ -14,6 +14,7 @@ from esb.fhir import lexemes
 from hie.config import Config
 from hie.errors import NotFound, NotPermitted, Rejected
 from hie.repository import criteria
+from hie.repository.search import limited
 from hie.repository.writes import Outcome, Write
 from hie.schema.subscriptions import SubscriptionEvent, SubscriptionRow
 from hie.security import audit
@@ -39,7 +40,7 @@ def follow(
 
     Returns: the outcomes, those of patched subscriptions as they are then.
 
-    Raises: NotValid, NotSupported, NotPermitted; roll back.
+    Raises: NotValid, NotSupported, TooCostly, NotPermitted; roll back.
     """
     followed = list(outcomes)
     for number, outcome in enumerate(outcomes):
@@ -113,7 +114,8 @@ def _put(session: Session, outcome: Outcome, config: Config, now: datetime, by: 
         if not (decide(by, "search", type_).allowed and decide(by, "read", type_).allowed):
             raise NotPermitted(f"You may not read {type_}, so you cannot subscribe to it.")
     for text in asked["filters"]:
-        criteria.condition(session, true(), text, config.zone, now)
+        with limited(session):
+            criteria.condition(session, true(), text, config.zone, now)
     asked |= {
         "state": "off" if resource.get("status") == "off" else "requested",
         "owner": remember(by),
