@@ -195,7 +195,9 @@ def body_parts() -> Iterator[bytes]:
 
 def unpacked(raw: bytes, limit: int) -> bytes:
     """Return the content of a gzip. Raises: TooLarge, Malformed."""
-    return b"".join(unpacked_parts([raw], limit))
+    # A part at a time: what is left of one is copied again for each piece that comes out of it.
+    sent = (raw[at : at + PART] for at in range(0, len(raw), PART))
+    return b"".join(unpacked_parts(sent, limit))
 
 
 def unpacked_parts(sent: Iterable[bytes], limit: int) -> Iterator[bytes]:

@@ -1,12 +1,16 @@
 """Bad input of every kind gets a clear 4xx that repeats nothing of it."""
 
 import gzip
+import random
+import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from hie.api import asking
 from hie.schema import Resource
 from tests.hub_world import PATCH, Caller, Json, entry, is_outcome, patient, transaction
 
@@ -169,3 +173,26 @@ def test_nothing_of_a_refused_request_is_stored(app: Flask, call: Caller) -> Non
     with app.extensions["hie"].engine.connect() as connection:
         stored = connection.execute(sa.select(sa.func.count()).where(Resource.id == "bad")).scalar_one()
     assert stored == 0
+
+
+def test_a_gzip_is_not_copied_again_for_each_piece_that_comes_out_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = random.Random(1).randbytes(4 << 20)
+    given: list[int] = []
+
+    class Counted:
+        def __init__(self, wbits: int) -> None:
+            self.of = zlib.decompressobj(wbits)
+
+        def decompress(self, part: bytes, most: int) -> bytes:
+            given.append(len(part))
+            return self.of.decompress(part, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.of, name)
+
+    packed = gzip.compress(content)
+    monkeypatch.setattr(asking, "zlib", SimpleNamespace(**vars(zlib) | {"decompressobj": Counted}))
+    assert asking.unpacked(packed, 5 << 20) == content
+    assert sum(given) < 3 * len(packed)
