@@ -157,6 +157,7 @@ LIST_FAULTS = tuple(
             "No column for (?P<missing>.*); the columns are: (?P<listed>.*)[.]",
             _("缺少列 %(missing)s；文件里的列是：%(listed)s。请用下载的清单，不要改动表头。"),
         ),
+        ("A work list has at most (?P<most>[0-9,]+) lines; .*", _("清单最多 %(most)s 行，请分几次上传。")),
         ("No line has a target_code; .*", _("没有一行填了 target_code；请填 target_system 和 target_code。")),
     )
 )

@@ -153,6 +153,7 @@ MARRIED = b"urn:oid:2.16.156.10011.2.3.3.5"
     [
         (b"a,b\n1,2\n", "缺少列 facility, system, code, target_system, target_code；文件里的列是：a, b。"),
         (b"\xff\xff", "不是 UTF-8 也不是 GB18030"),
+        (HEAD + b"x\n" * 50_001, "清单最多 50,000 行"),
         (HEAD + b"H01,urn:hie:H01:item,K,,,\n", "没有一行填了 target_code"),
         (HEAD + b"H01,urn:hie:H02:item,K,x,y,\n", "第 2 行：编码系统不是该医院自己的"),
         (HEAD + b"H01,urn:hie:H01:item,,x,y,\n", "第 2 行：编码为空"),
