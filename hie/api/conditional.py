@@ -12,11 +12,14 @@ from sqlalchemy.orm import Session
 
 from esb.fhir.search_parameters import PARAMETERS
 from esb.fhir.types import RESOURCE_TYPES
-from hie.api import asking
+from hie.api import asking, binaries
 from hie.api.recording import NEUTRAL
-from hie.errors import NotPermitted, NotValid, PreconditionFailed
+from hie.errors import NotFound, NotPermitted, NotValid, PreconditionFailed
+from hie.repository import read as repository_read
 from hie.repository.conditions import Condition
+from hie.repository.contents import BINARY
 from hie.repository.query import FORM, Reading, pairs, parse
+from hie.repository.read import Stored
 from hie.repository.search import is_quick, limited
 from hie.repository.shaped import Shaped
 from hie.schema.repository import Resource
@@ -114,6 +117,16 @@ def match_all(
         lock(session, locks_of(type_, criteria))
         conditions = read_again(session, type_, criteria, conditions)
     return find(session, type_, conditions, where, most=most)
+
+
+def stored(session: Session, known: Known, where: ColumnElement[bool]) -> Stored:
+    """Return what a condition found. Raises: NotPermitted for a Binary that may not be read."""
+    if known.type != BINARY:
+        return repository_read.read(session, known.type, known.id, where)
+    try:
+        return binaries.read_one(session, known.id, where)
+    except NotFound:
+        raise NotPermitted(NEUTRAL) from None
 
 
 def read(session: Session, type_: str, criteria: str) -> Conditions:

@@ -102,7 +102,7 @@ def create(type_: str) -> Response:
 
 
 def _stored_answer(session: Session, known: conditional.Known, where: Any) -> Response:
-    found = read.read(session, known.type, known.id, where)
+    found = conditional.stored(session, known, where)
     is_echoed = binaries.is_echoed(found.type, found.content) and not asking.wants_nothing_back()
     content = binaries.whole(found.type, found.content) if is_echoed else b""
     place = answers.location(found.type, found.id, found.version)

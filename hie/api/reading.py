@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy.orm import Session
 
-from hie.api import asking, binaries, searches, shaping
+from hie.api import asking, binaries, conditional, searches, shaping
 from hie.api.requested import Asked, at
 from hie.errors import HieError
 from hie.repository import read
@@ -32,7 +32,7 @@ def entry(session: Session, item: Asked) -> Given:
 def known(session: Session, item: Asked, *, with_content: bool) -> Given:
     """Return the entry that says what a conditional create found instead."""
     assert item.known is not None
-    found = read.read(session, item.type, item.known.id, asking.permitted("create", item.type).where)
+    found = conditional.stored(session, item.known, asking.permitted("create", item.type).where)
     response = _response(found) | {"location": f"{found.type}/{found.id}/_history/{found.version}"}
     content = binaries.whole(found.type, found.content) if with_content else None
     return _answered(response, content), {found.compartment}

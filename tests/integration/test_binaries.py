@@ -319,6 +319,20 @@ def test_who_may_not_see_the_context_finds_the_binary_nowhere(app: Flask, narrow
         assert narrow("GET", f"/Binary/{id_}").status_code == status
 
 
+def test_a_conditional_create_gives_back_no_binary_whose_context_is_hidden(app: Flask) -> None:
+    h01 = Caller(app, "h01")
+    closed = kept(h01, X_Security_Context=f"Patient/{created(h01, patient('9'))['id']}")
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        put_client(session, "writer", SECRET, "system/Binary.cruds", "H01")
+    writer = Caller(app, "writer")
+    body = {"resourceType": "Binary", "contentType": PDF, "data": "eA=="}
+    assert h01("POST", "/Binary", body, If_None_Exist=f"_id={closed}").status_code == 200
+    assert writer("POST", "/Binary", body, If_None_Exist=f"_id={closed}").status_code == 403
+    entry = {"resource": body, "request": {"method": "POST", "url": "Binary", "ifNoneExist": f"_id={closed}"}}
+    answer = writer("POST", "/", {"resourceType": "Bundle", "type": "batch", "entry": [entry]})
+    assert answer.get_json()["entry"][0]["response"]["status"].startswith("403")
+
+
 def test_an_export_holds_no_binary_whose_context_is_hidden(app: Flask, narrow: Caller) -> None:
     h01 = Caller(app, "h01")
     subject = created(h01, patient("9"))["id"]
