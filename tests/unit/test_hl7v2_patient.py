@@ -265,6 +265,14 @@ def test_insurance_is_a_coverage() -> None:
     assert found["subscriberId"] == "YB778899"
 
 
+def test_an_insurance_that_ends_before_it_begins_keeps_its_begin_alone() -> None:
+    raw = samples.example("ADT^A01").replace(b"|20260101|20261231|", b"|20260101|20251231|")
+    result = normalised(raw)
+    found = next(e["resource"] for e in entries(result) if e["resource"]["resourceType"] == "Coverage")
+    assert found["period"] == {"start": "2026-01-01"}
+    assert "IN1-13: earlier than IN1-12, left out" in result.warnings
+
+
 def test_a_hospitals_own_fields_are_read_by_its_profile(tmp_path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(

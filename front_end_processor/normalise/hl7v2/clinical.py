@@ -5,6 +5,7 @@ from __future__ import annotations
 from front_end_processor.adapters.hl7v2.er7 import Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
 from front_end_processor.normalise.hl7v2.context import Context, Resource
+from front_end_processor.normalise.hl7v2.periods import check_period
 from front_end_processor.normalise.hl7v2.rows import Row, compile_rows, fill
 
 _CODE_SYSTEM = "http://terminology.hl7.org/CodeSystem/"
@@ -260,6 +261,7 @@ def coverages(ctx: Context) -> None:
             "payor": [{"type": "Organization", **payer}],
         }
         fill(ctx, segment, resource, _COVERAGE)
+        check_period(ctx, resource, "IN1-12", "IN1-13")
         if plan_code:
             shown_plan = plan.whole(2) if plan else ""
             resource["class"] = [

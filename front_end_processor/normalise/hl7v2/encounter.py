@@ -8,6 +8,7 @@ from front_end_processor.adapters.hl7v2.er7 import Segment
 from front_end_processor.normalise.hl7v2 import datatypes as dt
 from front_end_processor.normalise.hl7v2.context import Context, Resource
 from front_end_processor.normalise.hl7v2.extra import fill_extra
+from front_end_processor.normalise.hl7v2.periods import check_period
 from front_end_processor.normalise.hl7v2.rows import Convert, Row, compile_rows, fill
 
 _PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
@@ -141,7 +142,7 @@ def encounter(ctx: Context, pv1: Segment, status: str) -> Resource:
         event_time = _event_time(ctx)
         if event_time:
             resource.setdefault("period", period)["end"] = event_time
-    _check_period(ctx, resource)
+    check_period(ctx, resource, "PV1-44", "PV1-45")
     fill_extra(ctx, resource)
     return resource
 
@@ -152,19 +153,6 @@ def _event_time(ctx: Context) -> str | None:
     if evn is None:
         return None
     return ctx.date_time(evn, 6) or ctx.date_time(evn, 2)
-
-
-def _check_period(ctx: Context, resource: Resource) -> None:
-    """Drop an end before the begin (FHIR per-1) and an empty period."""
-    period = resource.get("period")
-    if period is None:
-        return
-    begin, end = period.get("start"), period.get("end")
-    if begin and end and end[: len(begin)] < begin[: len(end)]:
-        ctx.warn("PV1-45: earlier than PV1-44, left out")
-        del period["end"]
-    if not period:
-        del resource["period"]
 
 
 def owned(status: str) -> Any:
