@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTEST = (str(Path(sys.executable).parent / "pytest"), "--durations=10")
-BESIDE = ("tests/journey", "tests/foreign")
+BESIDE = ("tests/foreign", "tests/journey")
 # One cache each: both write it when they end.
 OWN_CACHE = ("-o", "cache_dir=.pytest_cache/beside")
 SAY_EVERY_S = 15
