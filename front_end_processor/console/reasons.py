@@ -177,7 +177,7 @@ _SAID: tuple[tuple[str, str], ...] = (
     ),
     (r"The message has no (TXA|SCH) segment\.", r"消息缺少 \1 段。"),
     (r"no document number, the message's own is used", "没有文书编号，用消息控制号代替"),
-    (r"earlier than PV1-44, left out", "早于 PV1-44，已略去"),
+    (r"earlier than (\S+), left out", r"早于 \1，已略去"),
     (r"is deleted and written by one Bundle \((.+)\)", r"同一 Bundle 中既删除又写入（\1）"),
     (r"is required in a transaction or batch", "在 transaction 或 batch 中必须提供"),
     (r"is the same thing as (\S+) with other content", r"与 \1 是同一对象但内容不同"),
