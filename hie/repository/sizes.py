@@ -16,18 +16,18 @@ ASIDE = ":"  # a stored text begins with a brace
 Name = tuple[str, str, int]  # type, id, version
 
 
-def light(table: Any, shown: ColumnElement[str] | None = None) -> ColumnElement[str]:
+def light(table: Any) -> ColumnElement[str]:
     """Return the column of a content if it is small, else of a word that stands for it.
 
     PostgreSQL knows the length of a content without reading it.
 
     Args:
-        table: `Resource` or `ResourceHistory`. shown: what is made of a content.
+        table: `Resource` or `ResourceHistory`.
     """
     length = func.octet_length(table.content)
     word = func.concat(literal_column("':'"), table.version, literal_column("':'"), length)
     is_small = length <= literal_column(str(SMALL))
-    return case((is_small, table.content if shown is None else shown), else_=word)
+    return case((is_small, table.content), else_=word)
 
 
 class Room:
