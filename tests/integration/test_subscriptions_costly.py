@@ -116,16 +116,22 @@ def test_an_operator_takes_up_again_what_was_set_aside(
         assert session.scalars(wrote).all() == [made]
 
 
+def kept_apart(app: Flask, call: Caller, receiver: Receiver, costly: int) -> str:
+    """Return the id of a subscription that has taken too long so many times."""
+    made: str = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
+    turn(app)
+    with Session(app.extensions["hie"].engine) as session, session.begin():
+        row = session.get_one(SubscriptionRow, made)
+        row.costly, row.look_at = costly, datetime.now(UTC)
+    return made
+
+
 def test_who_is_slow_but_not_too_slow_is_looked_after_apart(
     app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = Caller(app, "bench")
-    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
-    turn(app)
+    made = kept_apart(app, call, receiver, 3)
     hub, now = app.extensions["hie"], datetime.now(UTC)
-    with Session(hub.engine) as session, session.begin():
-        row = session.get_one(SubscriptionRow, made)
-        row.costly, row.look_at = 3, now
     created(call, patient("1", gender="male"))
     monkeypatch.setattr(looking, "QUICK_S", 0)
     later = now + timedelta(seconds=1)
@@ -146,12 +152,8 @@ def test_who_is_quick_in_small_steps_alone_stays_apart(
     monkeypatch.setattr(matching, "MOST_CHANGES", 4)
     monkeypatch.setattr(matching, "FEWEST_CHANGES", 1)
     call = Caller(app, "bench")
-    made = created(call, by_criteria(receiver, "Patient?gender=male"))["id"]
-    turn(app)
+    made = kept_apart(app, call, receiver, 2)
     hub, now = app.extensions["hie"], datetime.now(UTC)
-    with Session(hub.engine) as session, session.begin():
-        row = session.get_one(SubscriptionRow, made)
-        row.costly, row.look_at = 2, now
     for number in range(5):
         created(call, patient(str(number), gender="male"))
     assert match_costly(hub.engine, hub.config, now + timedelta(seconds=1))
